@@ -1,0 +1,396 @@
+"""What crosses the border between rules and adapters: values read from the ledger, and the ports to reach it.
+
+Times are seconds since 1970 (UTC). Hashes, ids and keys are bytes; hexadecimal exists only at edges. Numbers are the
+contracts' own (`contracts/interfaces/`). Maps are integers whose bit i stands for entry i of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import NewType, Protocol
+
+CertificateId = NewType("CertificateId", bytes)
+"""keccak256(abi.encode(sha256(SPKI TLV), sha256(TBS TLV))), 32 bytes."""
+
+Address = NewType("Address", str)
+"""Account or contract, EIP-55 text."""
+
+
+class Status(IntEnum):
+    """State of a certificate as `statusOf` answers it. Unknown is an answer too, never "good"."""
+
+    UNKNOWN = 0
+    SUBMITTED = 1
+    VALID = 2
+    HELD = 3
+    SUPERSEDED = 4
+    REVOKED = 5
+    EXPIRED = 6
+    REJECTED = 7
+    LAPSED = 8
+
+
+class HoldKind(IntEnum):
+    """Who placed a hold; each kind is lifted by its own."""
+
+    OWNER = 1
+    CONSORTIUM = 2
+    EMERGENCY = 3
+
+
+class HoldFlag(IntFlag):
+    """Flags in a certificate's slot."""
+
+    OWNER = 1
+    CONSORTIUM = 2
+    EMERGENCY = 4
+    RENEWAL = 8
+
+
+class MemberKind(IntEnum):
+    """What a member is."""
+
+    OPERATOR = 1
+    VENDOR = 2
+    OEM = 3
+    CERTIFICATE_AUTHORITY = 4
+    SERVICE = 5
+    REGULATOR = 6
+
+
+class MemberState(IntEnum):
+    """A member's standing."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    REMOVED = 3
+
+
+class Role(IntEnum):
+    """What an account may do for its member."""
+
+    ADMINISTRATOR = 1
+    DUTY = 2
+    ENDORSER = 3
+    STATION = 4
+
+
+class NameKind(IntEnum):
+    """Kinds of name space."""
+
+    DNS = 1
+    URN = 2
+    OUI = 3
+    IP = 4
+
+
+class RangeKind(IntEnum):
+    """Kinds of range that the names of a lot lie in."""
+
+    DNS = 1
+    URN = 2
+    EUI = 3
+    IP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NameSpace:
+    """A name space of a member; `value` and `bits` as in contracts/interfaces/IConsortium.sol."""
+
+    kind: NameKind
+    bits: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NameRange:
+    """A range of a lot; fields as in contracts/interfaces/ICertificateRegistry.sol."""
+
+    kind: RangeKind
+    bits: int
+    first: int
+    last: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LotTerms:
+    """Terms of a lot, as opened."""
+
+    owner: int
+    profile: int
+    maximum: int
+    closes_at: int
+    stations: tuple[Address, ...]
+    ranges: tuple[NameRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a station signs, less the batch digest, which everybody computes from the certificates."""
+
+    station: Address
+    profile: int
+    lot: int
+    nonce: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Header fields that readers need."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    time: int
+
+
+# Events. `LoggedEvent.content` is one of the dataclasses below it.
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    member: int
+    kind: MemberKind
+    state: MemberState
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    account: Address
+    member: int
+    role: Role
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NameSpaceChanged:
+    member: int
+    space: NameSpace
+    added: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChanged:
+    """`content` has the fields of `IConsortium.Profile`, by their Solidity names."""
+
+    profile: int
+    content: dict[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ElectorateChanged:
+    electorate: int
+    members: tuple[int, ...]
+    quorum: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersChanged:
+    age_bound_s: int
+    cut_off_s: int
+    emergency_hold_h: int
+    delay_s: int
+    governance_window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalMade:
+    proposal: int
+    member: int
+    kind: int
+    content_hash: bytes
+    content: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCast:
+    proposal: int
+    member: int
+    support: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalAdopted:
+    proposal: int
+    executable_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalExecuted:
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
+class LotOpened:
+    lot: int
+    owner: int
+    by: Address
+    terms: LotTerms
+
+
+@dataclass(frozen=True, slots=True)
+class LotClosed:
+    lot: int
+    by: Address
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmitted:
+    batch: int
+    digest: bytes
+    submission: Submission
+    station_member: int
+    lot_owner: int
+    electorate: int
+    k: int
+    n: int
+    count: int
+    window_end: int
+    present: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSubmitted:
+    certificate: CertificateId
+    batch: int
+    entry: int
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRefused:
+    batch: int
+    entry: int
+    entry_hash: bytes
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEndorsed:
+    """`reasons` maps an entry to the number of the reason for not accepting it."""
+
+    batch: int
+    member: int
+    endorser: Address
+    accepts: int
+    abstains: int
+    reasons: tuple[tuple[int, int], ...]
+    accepted_now: int
+    rejected_now: int
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateHeld:
+    certificate: CertificateId
+    member: int
+    by: Address
+    kind: HoldKind
+    reason: int
+    counter: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReleased:
+    certificate: CertificateId
+    member: int
+    by: Address
+    kind: HoldKind
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRevoked:
+    certificate: CertificateId
+    member: int
+    by: Address
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBlocked:
+    spki_hash: bytes
+    reason: int
+    by_proof: bool
+
+
+EventContent = (
+    MemberChanged
+    | AccountChanged
+    | NameSpaceChanged
+    | ProfileChanged
+    | ElectorateChanged
+    | ParametersChanged
+    | ProposalMade
+    | VoteCast
+    | ProposalAdopted
+    | ProposalExecuted
+    | LotOpened
+    | LotClosed
+    | BatchSubmitted
+    | CertificateSubmitted
+    | EntryRefused
+    | BatchEndorsed
+    | CertificateHeld
+    | CertificateReleased
+    | CertificateRevoked
+    | KeyBlocked
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One event of the consortium's contracts, in the order of the ledger."""
+
+    block_number: int
+    transaction_hash: bytes
+    log_index: int
+    content: EventContent
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Outcome of a transaction that is in a block. `revert` is the error's text when it failed, else empty."""
+
+    transaction_hash: bytes
+    block_number: int
+    succeeded: bool
+    revert: str
+
+
+class LedgerReader(Protocol):
+    """Reading the ledger. Every method raises `LedgerUnavailableError` when no endpoint answers."""
+
+    def head(self) -> Block: ...
+
+    def block(self, number: int) -> Block: ...
+
+    def events(self, first_block: int, last_block: int) -> Sequence[LoggedEvent]:
+        """Events of Consortium, CertificateRegistry and Directory in these blocks, both included, in order."""
+        ...
+
+
+class TransactionWriter(Protocol):
+    """One account's durable single writer: what `enqueue` returned from is on disk and will be sent until final."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def enqueue(self, to: Address, data: bytes, *, gas: int) -> bytes:
+        """Give a transaction a nonce, sign it, store it (fsync), and return its hash (32 bytes)."""
+        ...
+
+    def pump(self) -> None:
+        """Send what is unsent, re-send what is unseen, and collect receipts. Idempotent; called in a loop."""
+        ...
+
+    def receipt(self, transaction_hash: bytes) -> Receipt | None:
+        """The outcome, or None while it is pending."""
+        ...
