@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what `make demo` (argument: run) or `make test` and `make lint` (argument: dev) need, and nothing twice.
+# Works as root or with sudo on Debian 12; elsewhere it says which programs are missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-run}
+
+say() { printf '\033[2m[set-up]\033[0m %s\n' "$*" >&2; }
+fail() { printf '[set-up] %s\n' "$*" >&2; exit 1; }
+
+# Mirrors are slow at times: try again, later and later, then give up loudly.
+retry() {
+  local pause=5 try
+  for try in 1 2 3 4 5; do
+    if "$@"; then return 0; fi
+    [ "$try" = 5 ] && break
+    say "failed ($try of 5), again in ${pause}s: $*"
+    sleep "$pause"
+    pause=$((pause * 2))
+  done
+  fail "gave up after 5 tries: $*"
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else fail "needs root or sudo to run: $*"; fi
+}
+
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("$2"); }
+need python3 python3
+need node nodejs
+need npm npm
+need openssl openssl
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+if [ "$what" = dev ]; then
+  need go golang-go
+  need keytool openjdk-17-jre-headless
+fi
+if [ ${#packages[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || fail "please install: ${packages[*]} (this script installs by itself on Debian only)"
+  say "installing with apt-get: ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  retry as_root apt-get update -qq
+  retry as_root apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+fi
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed, this is $(python3 -V)"
+
+if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
+  say "installing Python packages into .venv (by hash)"
+  [ -x .venv/bin/python ] || python3 -m venv .venv
+  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt >&2
+  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+  cp requirements.txt .venv/installed-requirements.txt
+fi
+if ! cmp -s package-lock.json node_modules/installed-package-lock.json; then
+  say "installing the compiler, the contract library, the test runner and the embedded engine into node_modules"
+  retry npm ci --silent --no-audit --no-fund --ignore-scripts >&2
+  cp package-lock.json node_modules/installed-package-lock.json
+fi
