@@ -69,6 +69,7 @@ interface ICertificateRegistry {
         bool closed;
     }
 
+    /// @param settledAt when the last entry was decided; 0 while one is undecided.
     struct Batch {
         bytes32 digest;
         uint16 stationMember;
@@ -115,12 +116,16 @@ interface ICertificateRegistry {
     error RegistryWindowOver(uint40 batch);
     error RegistryBatchDigest(uint40 batch, bytes32 digest);
     error RegistryNotEndorser(address account);
+    error RegistryBadVerdict(uint40 batch, string reason);
     error RegistryAlreadyEndorsed(uint40 batch, uint16 member);
     error RegistryNotAuthorised(address account);
     error RegistryUnknownCertificate(bytes32 certificate);
     error RegistryBadReason(uint8 reason);
     error RegistryBadHoldKind(uint8 kind);
     error RegistryHoldCounter(bytes32 certificate, uint16 expected, uint16 given);
+    error RegistryHoldCounterExhausted(bytes32 certificate);
+    error RegistryBadKey();
+    error RegistryNoP256();
     error RegistryNoSuchHold(bytes32 certificate, uint8 kind);
     error RegistryAlreadyHeld(bytes32 certificate, uint8 kind);
     error RegistryRevoked(bytes32 certificate);
@@ -147,7 +152,10 @@ interface ICertificateRegistry {
     event CertificateSubmitted(bytes32 indexed certificate, uint40 indexed batch, uint8 entry, bytes der);
     event EntryRefused(uint40 indexed batch, uint8 entry, bytes32 entryHash, uint16 reason);
 
-    /// @param reasons three octets for each entry not accepted: entry, then the reason's number (big endian).
+    /// @param reasons three octets for each present entry not accepted, entries ascending: entry, then the reason's
+    /// number (big endian).
+    /// @param acceptedNow all entries of the batch that are accepted after this endorsement.
+    /// @param rejectedNow all entries of the batch that are rejected after this endorsement.
     event BatchEndorsed(
         uint40 indexed batch,
         uint16 indexed member,
@@ -209,6 +217,9 @@ interface ICertificateRegistry {
         address signer,
         bytes calldata signature
     ) external;
+
+    /// @notice Final; revoking again changes nothing.
+    /// @param reason of RFC 5280: 0, 1, 3, 4, 5 or 9.
     function revoke(bytes32 certificate, uint8 reason, uint64 deadline, address signer, bytes calldata signature)
         external;
 
@@ -231,7 +242,19 @@ interface ICertificateRegistry {
     function releaseByVote(bytes32 certificate) external;
 
     function statusOf(bytes32 spkiHash, bytes32 tbsHash) external view returns (CertificateStatus memory);
-    function statusOfCertificate(bytes32 certificate) external view returns (CertificateStatus memory);
+
+    /// @notice The certificate's slot as it is stored, 0 when there is none: docs/ledger.md.
+    function slotOf(bytes32 certificate) external view returns (uint256);
+
+    /// @notice The block of a key for everybody; `since` is 0 when there is none.
+    function keyBlock(bytes32 spkiHash) external view returns (uint8 reason, uint40 since, bool byProof);
+
+    /// @notice What a member said about a batch; `endorsedAt` is 0 when it has not endorsed.
+    function endorsement(uint40 batchId, uint16 member)
+        external
+        view
+        returns (uint256 accepts, uint256 abstains, uint40 endorsedAt);
+    function consortium() external view returns (address);
     function batch(uint40 id) external view returns (Batch memory);
     function batchOf(bytes32 digest) external view returns (uint40);
     function batchCount() external view returns (uint40);

@@ -132,6 +132,18 @@ interface IConsortium {
         Profile content;
     }
 
+    /// @param adoptedAt 0 until more than 2/3 support it. `delaySeconds` is the parameter as it was then.
+    struct Proposal {
+        ProposalKind kind;
+        uint16 member;
+        uint16 subject;
+        uint40 expiresAt;
+        uint40 adoptedAt;
+        uint32 delaySeconds;
+        bool executed;
+        bytes32 contentHash;
+    }
+
     struct DirectorySeed {
         bytes32 name;
         address location;
@@ -165,6 +177,8 @@ interface IConsortium {
     error ConsortiumContentMismatch(uint64 proposal);
     error ConsortiumNotAdopted(uint64 proposal, uint256 support, uint256 members);
     error ConsortiumTooEarly(uint64 proposal, uint64 executableAt);
+    error ConsortiumAlreadyVoted(uint64 proposal, uint16 member);
+    error ConsortiumBadProposal(string reason);
     error ConsortiumBadMember(string reason);
     error ConsortiumBadAccount(address account);
     error ConsortiumBadNameSpace(string reason);
@@ -188,6 +202,7 @@ interface IConsortium {
         uint64 expiresAt
     );
     event VoteCast(uint64 indexed proposal, uint16 indexed member, bool support);
+    /// @param executableAt from when it can be executed, as far as is known now; before `expiresAt` in any case.
     event ProposalAdopted(uint64 indexed proposal, uint64 executableAt);
     event ProposalExecuted(uint64 indexed proposal);
 
@@ -229,7 +244,10 @@ interface IConsortium {
     function salt() external view returns (bytes32);
     function directory() external view returns (address);
     function memberCount() external view returns (uint16);
+    function foundersHash() external view returns (bytes32);
     function member(uint16 id) external view returns (Member memory);
+    function memberState(uint16 id) external view returns (MemberState);
+    function nameSpaces(uint16 memberId) external view returns (NameSpace[] memory);
     function account(address who) external view returns (Account memory);
 
     /// @notice The member for whom `who` may act in `role` now: the account is active and its member is active.
@@ -240,6 +258,13 @@ interface IConsortium {
     function currentElectorate() external view returns (uint24);
     function electorate(uint24 number) external view returns (Electorate memory);
     function parameters() external view returns (Parameters memory);
+    function proposalCount() external view returns (uint64);
+    function proposal(uint64 id) external view returns (Proposal memory);
+
+    /// @return support votes in favour by members that are active now
+    /// @return members all members that are not removed: more than 2/3 of these are needed
+    function tally(uint64 id) external view returns (uint256 support, uint256 members);
+    function isNonceUsed(address signer, uint256 nonce) external view returns (bool);
 
     /// @notice Whether `name` (kind and value as in `NameSpace`) lies wholly in a space of that member.
     function isInSpace(uint16 memberId, NameKind kind, bytes calldata value, uint8 bits) external view returns (bool);

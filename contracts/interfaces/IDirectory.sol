@@ -15,6 +15,11 @@ interface IDirectory {
 
     event DirectoryChanged(bytes32 indexed name, address location, bytes32 codeHash, uint32 version);
 
-    /// @param name keccak256 of the contract's name, such as `CertificateRegistry`.
+    /// @notice Called by the Consortium alone: at founding, and when a vote was executed.
+    function set(bytes32 name, address location, bytes32 codeHash) external;
+
+    function consortium() external view returns (address);
+
+    /// @param name keccak256 of the contract's name, such as `CertificateRegistry`. All zero when there is none.
     function current(bytes32 name) external view returns (Entry memory);
 }
