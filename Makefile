@@ -1,5 +1,6 @@
 # Tiger Tally. `make` alone lists the targets.
 SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
 FORGE := node_modules/@foundry-rs/forge-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,amd64)/bin/forge
 KEEP ?=

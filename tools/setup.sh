@@ -30,8 +30,6 @@ as_root() {
 packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need python3 python3
-need node nodejs
-need npm npm
 need openssl openssl
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if [ "$what" = dev ]; then
@@ -54,8 +52,17 @@ if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
   retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
   cp requirements.txt .venv/installed-requirements.txt
 fi
+# The compiler's and the engine's packages want Node.js 20; Debian 12 has 18, so the wheel of Node.js steps in.
+export PATH="$PWD/.venv/bin:$PATH"
+node_major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }
+major=$(node_major || true)
+if [ "${major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
+  say "no Node.js 20 or later here: installing one into .venv (by hash)"
+  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.txt >&2
+fi
 if ! cmp -s package-lock.json node_modules/installed-package-lock.json; then
   say "installing the compiler, the contract library, the test runner and the embedded engine into node_modules"
   retry npm ci --silent --no-audit --no-fund --ignore-scripts >&2
+  ls node_modules/@foundry-rs/anvil-linux-*/bin/anvil >/dev/null || fail "npm left the embedded engine out: no build of anvil for $(uname -sm)"
   cp package-lock.json node_modules/installed-package-lock.json
 fi
