@@ -1,0 +1,253 @@
+"""What accounts sign: EIP-712 texts of the two contracts, with the consortium's salt in the domain.
+
+Every text names chain id, contract and salt, so a signature means nothing on another consortium's ledger.
+Source: EIP-712; types in docs/ledger.md and `contracts/interfaces/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_account import Account
+from eth_account.messages import SignableMessage, encode_typed_data
+from eth_hash.auto import keccak
+
+from pki_chain.chain.founding import FOUNDING_TYPE, TERMS_TYPE, FullFounding, terms_value
+from pki_chain.config import ConsortiumFile
+from pki_chain.errors import InputError
+from pki_chain.ports import Address, HoldKind, LotTerms, Role, Submission
+
+NAME = "Tiger Tally"
+VERSION = "1"
+_ORDER_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""Half the order of secp256k1: contracts refuse a greater s."""
+
+_DOMAIN_FIELDS = (
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+    {"name": "salt", "type": "bytes32"},
+)
+
+TYPES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "Found": (("foundingHash", "bytes32"),),
+        "SetAccount": (
+            ("member", "uint16"),
+            ("account", "address"),
+            ("role", "uint8"),
+            ("active", "bool"),
+            ("nonce", "uint256"),
+            ("deadline", "uint64"),
+        ),
+        "Propose": (("kind", "uint8"), ("contentHash", "bytes32"), ("nonce", "uint256"), ("deadline", "uint64")),
+        "Vote": (("proposal", "uint64"), ("contentHash", "bytes32"), ("support", "bool"), ("deadline", "uint64")),
+        "Submission": (
+            ("station", "address"),
+            ("batchDigest", "bytes32"),
+            ("profile", "uint16"),
+            ("lot", "uint40"),
+            ("nonce", "uint256"),
+            ("deadline", "uint64"),
+        ),
+        "Hold": (
+            ("certificate", "bytes32"),
+            ("kind", "uint8"),
+            ("reason", "uint8"),
+            ("counter", "uint16"),
+            ("deadline", "uint64"),
+        ),
+        "Release": (
+            ("certificate", "bytes32"),
+            ("kind", "uint8"),
+            ("reason", "uint8"),
+            ("counter", "uint16"),
+            ("deadline", "uint64"),
+        ),
+        "Revoke": (("certificate", "bytes32"), ("reason", "uint8"), ("deadline", "uint64")),
+        "OpenLot": (("termsHash", "bytes32"), ("nonce", "uint256"), ("deadline", "uint64")),
+        "CloseLot": (("lot", "uint40"), ("deadline", "uint64")),
+        "RevokeKey": (("spkiHash", "bytes32"), ("reason", "uint8"), ("deadline", "uint64")),
+        "KeyCompromise": (("spkiHash", "bytes32"),),
+    }
+)
+"""Fields of each text, in the order in which they are hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where a text is valid: one contract of one consortium on one chain."""
+
+    chain_id: int
+    verifying_contract: Address
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TypedData:
+    """A text to sign: `message` holds a value for each field of `primary_type` (see `TYPES`)."""
+
+    domain: Domain
+    primary_type: str
+    message: Mapping[str, Any]
+
+    def full_message(self) -> dict[str, Any]:
+        """The text as `eth_signTypedData_v4` takes it, for wallets and hardware."""
+        return {
+            "types": {
+                "EIP712Domain": list(_DOMAIN_FIELDS),
+                self.primary_type: [{"name": name, "type": kind} for name, kind in TYPES[self.primary_type]],
+            },
+            "primaryType": self.primary_type,
+            "domain": {
+                "name": NAME,
+                "version": VERSION,
+                "chainId": self.domain.chain_id,
+                "verifyingContract": self.domain.verifying_contract,
+                "salt": self.domain.salt,
+            },
+            "message": dict(self.message),
+        }
+
+    def signable(self) -> SignableMessage:
+        """The text as eth_account signs it. Raises `InputError` for a value that does not fit its field."""
+        try:
+            return encode_typed_data(full_message=self.full_message())
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"{self.primary_type}: a field is missing or out of range. Give every field its value.",
+                detail=str(error),
+            ) from error
+
+    def signing_input(self) -> bytes:
+        """The 66 bytes 0x1901, domain separator, struct hash: what a P-256 key signs (`KeyCompromise`)."""
+        signable = self.signable()
+        return b"\x19" + signable.version + signable.header + signable.body
+
+    def digest(self) -> bytes:
+        """keccak256 of `signing_input`, 32 bytes: what an account signs."""
+        return keccak(self.signing_input())
+
+
+class TypedTexts:
+    """Makes the texts of one consortium."""
+
+    def __init__(self, consortium_file: ConsortiumFile) -> None:
+        self._consortium = Domain(consortium_file.chain_id, consortium_file.consortium, consortium_file.salt)
+        self._registry = Domain(consortium_file.chain_id, consortium_file.certificate_registry, consortium_file.salt)
+
+    def submission(self, submission: Submission, batch_digest: bytes) -> TypedData:
+        """A station's submission of the batch with this digest (see `batch_digest`)."""
+        return TypedData(
+            self._registry,
+            "Submission",
+            {
+                "station": submission.station,
+                "batchDigest": batch_digest,
+                "profile": submission.profile,
+                "lot": submission.lot,
+                "nonce": submission.nonce,
+                "deadline": submission.deadline,
+            },
+        )
+
+    def hold(self, certificate: bytes, kind: HoldKind, reason: int, counter: int, deadline: int) -> TypedData:
+        """A hold of a certificate (its id), bound to its hold counter."""
+        return TypedData(self._registry, "Hold", _hold_message(certificate, kind, reason, counter, deadline))
+
+    def release(self, certificate: bytes, kind: HoldKind, reason: int, counter: int, deadline: int) -> TypedData:
+        """The release from a hold of this kind, bound to the hold counter."""
+        return TypedData(self._registry, "Release", _hold_message(certificate, kind, reason, counter, deadline))
+
+    def revoke(self, certificate: bytes, reason: int, deadline: int) -> TypedData:
+        """A revocation; `reason` is RFC 5280's CRLReason."""
+        return TypedData(self._registry, "Revoke", {"certificate": certificate, "reason": reason, "deadline": deadline})
+
+    def revoke_key(self, spki_hash: bytes, reason: int, deadline: int) -> TypedData:
+        """A revocation of one's own certificates under a key (SHA-256 of its SPKI)."""
+        return TypedData(self._registry, "RevokeKey", {"spkiHash": spki_hash, "reason": reason, "deadline": deadline})
+
+    def key_compromise(self, spki_hash: bytes) -> TypedData:
+        """A key's own declaration that it is compromised: sign `signing_input` with ECDSA P-256, SHA-256."""
+        return TypedData(self._registry, "KeyCompromise", {"spkiHash": spki_hash})
+
+    def open_lot(self, terms: LotTerms, nonce: int, deadline: int) -> TypedData:
+        """The opening of a lot on these terms."""
+        message = {"termsHash": terms_hash(terms), "nonce": nonce, "deadline": deadline}
+        return TypedData(self._registry, "OpenLot", message)
+
+    def close_lot(self, lot: int, deadline: int) -> TypedData:
+        """The closing of a lot."""
+        return TypedData(self._registry, "CloseLot", {"lot": lot, "deadline": deadline})
+
+    def set_account(
+        self, member: int, account: Address, role: Role, nonce: int, deadline: int, *, active: bool
+    ) -> TypedData:
+        """Adding, suspending or restoring an account of one's own member."""
+        message = {
+            "member": member,
+            "account": account,
+            "role": int(role),
+            "active": active,
+            "nonce": nonce,
+            "deadline": deadline,
+        }
+        return TypedData(self._consortium, "SetAccount", message)
+
+    def propose(self, kind: int, content: bytes, nonce: int, deadline: int) -> TypedData:
+        """A proposal with this content (`abi.encode` of the kind's arguments)."""
+        message = {"kind": int(kind), "contentHash": keccak(content), "nonce": nonce, "deadline": deadline}
+        return TypedData(self._consortium, "Propose", message)
+
+    def vote(self, proposal: int, content_hash: bytes, deadline: int, *, support: bool) -> TypedData:
+        """A vote on a proposal, bound to its content."""
+        message = {"proposal": proposal, "contentHash": content_hash, "support": support, "deadline": deadline}
+        return TypedData(self._consortium, "Vote", message)
+
+    def found(self, founding_hash: bytes) -> TypedData:
+        """A founder's consent to the founding with this hash (see `founding_hash`)."""
+        return TypedData(self._consortium, "Found", {"foundingHash": founding_hash})
+
+
+def _hold_message(certificate: bytes, kind: HoldKind, reason: int, counter: int, deadline: int) -> dict[str, Any]:
+    return {
+        "certificate": certificate,
+        "kind": int(kind),
+        "reason": reason,
+        "counter": counter,
+        "deadline": deadline,
+    }
+
+
+def batch_digest(certificates: Sequence[bytes]) -> bytes:
+    """keccak256 of the concatenated keccak256 of each DER certificate, 32 bytes (EIP-712 `bytes[]`)."""
+    return keccak(b"".join(keccak(der) for der in certificates))
+
+
+def terms_hash(terms: LotTerms) -> bytes:
+    """keccak256(abi.encode(terms)), 32 bytes."""
+    return keccak(encode([TERMS_TYPE], [terms_value(terms)]))
+
+
+def founding_hash(founding: FullFounding) -> bytes:
+    """keccak256(abi.encode(founding)), 32 bytes: what founders compare out of band and sign."""
+    return keccak(encode([FOUNDING_TYPE], [founding.value()]))
+
+
+def recover(typed: TypedData, signature: bytes) -> Address:
+    """The account whose key made this signature.
+
+    Raises `InputError` for a signature that the contracts would not take either: not 65 bytes, v other than 27 or 28,
+    s over half the order (EIP-2).
+    """
+    if len(signature) != 65 or signature[64] not in {27, 28} or int.from_bytes(signature[32:64]) > _ORDER_HALF:
+        raise InputError("The signature is not 65 bytes r, s, v with low s and v 27 or 28. Sign the text again.")
+    try:
+        return Address(Account.recover_message(typed.signable(), signature=signature))
+    except Exception as error:  # eth_keys raises several unrelated types for r or s that are no signature
+        raise InputError("The signature is not one by any key. Sign the text again.") from error
