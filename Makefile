@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PY := .venv/bin/python
-FORGE := node_modules/@foundry-rs/forge-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,amd64)/bin/forge
+FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 KEEP ?=
 COUNT ?= 1000
 
