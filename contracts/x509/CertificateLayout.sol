@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {DerReader} from "./DerReader.sol";
+import {DistinguishedName, Subject} from "./DistinguishedName.sol";
+import {ExtensionList, Extensions} from "./Extensions.sol";
+
+/// @notice Where the parts of one certificate lie, as offsets into calldata. A name with `End` is the end of the part
+/// before it; tbs, algorithms, issuer, subject, times and spki begin at their tags, the other parts at their contents.
+/// @dev In memory, allocated once a batch: one certificate after the other writes it.
+struct CertificateLayout {
+    bool isVersion3;
+    uint256 tbs;
+    uint256 tbsEnd;
+    uint256 serialNumber;
+    uint256 serialNumberEnd;
+    uint256 innerAlgorithm;
+    uint256 innerAlgorithmEnd;
+    uint256 outerAlgorithm;
+    uint256 outerAlgorithmEnd;
+    bool isIssuerSubject;
+    uint256 notBefore;
+    uint256 notAfter;
+    uint256 spki;
+    uint256 spkiEnd;
+    uint256 keyAlgorithm;
+    uint256 keyAlgorithmEnd;
+    uint256 key;
+    uint256 keyEnd;
+    uint256 signature;
+    uint256 signatureEnd;
+    Subject subject;
+    Extensions extensions;
+}
+
+/// @title The structure of a whole certificate. Source: RFC 5280 §4.1
+library CertificateStructure {
+    /// @notice Finds the parts of the certificate that fills `position` to `limit`.
+    /// @return whether it is one certificate in strict DER with nothing after any end (reason 2 where not)
+    function read(CertificateLayout memory layout, uint256 position, uint256 limit) internal pure returns (bool) {
+        (uint256 cursor, uint256 end) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        if (end != limit) return false;
+        layout.tbs = cursor;
+        uint256 tbs;
+        (tbs, cursor) = DerReader.read(DerReader.SEQUENCE, cursor, end);
+        layout.tbsEnd = cursor;
+        layout.outerAlgorithm = cursor;
+        cursor = DerReader.readAlgorithm(cursor, end);
+        layout.outerAlgorithmEnd = cursor;
+        (layout.signature, cursor) = DerReader.readWholeOctets(cursor, end);
+        layout.signatureEnd = cursor;
+        return cursor == end && _readSigned(layout, tbs, layout.tbsEnd);
+    }
+
+    /// @dev The content of TBSCertificate.
+    function _readSigned(CertificateLayout memory layout, uint256 cursor, uint256 end) private pure returns (bool) {
+        uint256 start;
+        (layout.isVersion3, cursor) = _readVersion(cursor, end);
+        (start, cursor) = DerReader.read(DerReader.INTEGER, cursor, end);
+        if (!DerReader.isInteger(start, cursor)) return false;
+        layout.serialNumber = start;
+        layout.serialNumberEnd = cursor;
+        layout.innerAlgorithm = cursor;
+        cursor = DerReader.readAlgorithm(cursor, end);
+        layout.innerAlgorithmEnd = cursor;
+        cursor = _readNamesAndTimes(layout, cursor, end);
+        cursor = _readSubjectPublicKeyInfo(layout, cursor, end);
+        if (cursor > end) return false;
+        layout.extensions.present = 0;
+        layout.extensions.count = 0;
+        if (cursor == end) return true;
+        // issuerUniqueID and subjectUniqueID would stand here; RFC 5280 §4.1.2.8: conforming CAs do not make them.
+        uint256 list;
+        (start, cursor) = DerReader.read(0xa3, cursor, end);
+        if (cursor != end) return false;
+        (list, cursor) = DerReader.read(DerReader.SEQUENCE, start, end);
+        return cursor == end && ExtensionList.read(layout.extensions, list, end);
+    }
+
+    function _readVersion(uint256 position, uint256 limit) private pure returns (bool isVersion3, uint256 end) {
+        if (DerReader.octet(position) != 0xa0) return (false, position);
+        uint256 start;
+        uint256 innerEnd;
+        (start, end) = DerReader.read(0xa0, position, limit);
+        (start, innerEnd) = DerReader.read(DerReader.INTEGER, start, end);
+        if (innerEnd != end || !DerReader.isInteger(start, end)) return (false, DerReader.NOWHERE);
+        unchecked {
+            isVersion3 = end - start == 1 && DerReader.octet(start) == 2;
+        }
+    }
+
+    function _readNamesAndTimes(CertificateLayout memory layout, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 end)
+    {
+        (uint256 issuer, uint256 issuerEnd) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        end = _readValidity(layout, issuerEnd, limit);
+        uint256 subject;
+        (subject, end) = DerReader.read(DerReader.SEQUENCE, end, limit);
+        if (end > limit) return DerReader.NOWHERE;
+        unchecked {
+            // Equal contents stand in equal elements, since only one form of a length is accepted.
+            layout.isIssuerSubject =
+                issuerEnd - issuer == end - subject && DerReader.areEqual(issuer, subject, end - subject);
+        }
+        if (!layout.isIssuerSubject && !DistinguishedName.read(layout.subject, issuer, issuerEnd)) {
+            return DerReader.NOWHERE;
+        }
+        if (!DistinguishedName.read(layout.subject, subject, end)) return DerReader.NOWHERE;
+    }
+
+    function _readValidity(CertificateLayout memory layout, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 end)
+    {
+        uint256 cursor;
+        (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        layout.notBefore = cursor;
+        cursor = _readTime(cursor, end);
+        layout.notAfter = cursor;
+        cursor = _readTime(cursor, end);
+        if (cursor != end) return DerReader.NOWHERE;
+    }
+
+    function _readTime(uint256 position, uint256 limit) private pure returns (uint256 end) {
+        uint256 tag = DerReader.octet(position);
+        if (tag != DerReader.UTC_TIME) tag = DerReader.GENERALIZED_TIME;
+        (, end) = DerReader.read(tag, position, limit);
+    }
+
+    function _readSubjectPublicKeyInfo(CertificateLayout memory layout, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 end)
+    {
+        uint256 cursor;
+        layout.spki = position;
+        (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        layout.spkiEnd = end;
+        layout.keyAlgorithm = cursor;
+        cursor = DerReader.readAlgorithm(cursor, end);
+        layout.keyAlgorithmEnd = cursor;
+        (layout.key, cursor) = DerReader.readWholeOctets(cursor, end);
+        layout.keyEnd = cursor;
+        if (cursor != end) return DerReader.NOWHERE;
+    }
+}

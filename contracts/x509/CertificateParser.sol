@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {CertificateLayout, CertificateStructure} from "./CertificateLayout.sol";
+import {CertificatePolicy, Policy} from "./CertificatePolicy.sol";
+import {CertificateRules, CheckedCertificate} from "./CertificateRules.sol";
+import {CertificateTime} from "./CertificateTime.sol";
+import {DerReader} from "./DerReader.sol";
+import {DistinguishedName, Subject} from "./DistinguishedName.sol";
+import {ExtensionContents, ExtensionFacts} from "./ExtensionContents.sol";
+import {ExtensionList, Extensions} from "./Extensions.sol";
+import {ProfileBits} from "./ProfileBits.sol";
+import {PublicKey} from "./PublicKey.sol";
+import {Reasons} from "./Reasons.sol";
+import {SignatureVerifier} from "./SignatureVerifier.sol";
+import {Names, SubjectAltName} from "./SubjectAltName.sol";
+
+/// @title Parses the whole DER of certificates and checks them against a profile
+/// @notice No bytes of a certificate make it revert: an entry is answered with the number of the first check that it
+/// fails, in the order of `Reasons`. It runs out of gas only as a whole, never for one entry: there is no inner call
+/// that could be starved (a precompile that fails for want of gas ends the transaction).
+/// @dev The Python twin is pki_chain/x509/verify.py; tests/agreement holds the two together. Certificates issued by a
+/// CA are not read yet: a profile with `caIssued` has every well formed entry refused as unsupported (reason 6).
+library CertificateParser {
+    uint256 private constant LONGEST_CERTIFICATE = 2048;
+    uint256 private constant LONGEST_SERIAL_NUMBER = 20;
+
+    /// @dev What may be critical: RFC 5280 §4.2 bars SKI, AKI, EKU (here), CDP and AIA, and SAN beside a subject.
+    uint256 private constant NEVER_CRITICAL = ProfileBits.EXT_SUBJECT_KEY_IDENTIFIER
+        | ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER | ProfileBits.EXT_EXTENDED_KEY_USAGE
+        | ProfileBits.EXT_CRL_DISTRIBUTION_POINTS | ProfileBits.EXT_AUTHORITY_INFO_ACCESS
+        | ProfileBits.EXT_SUBJECT_ALT_NAME;
+
+    /// @notice Memory that one certificate after the other uses: allocating it for each entry would make memory grow.
+    struct Desk {
+        CertificateLayout layout;
+        ExtensionFacts facts;
+        Names names;
+        uint256 notAfter;
+        PublicKey.Kind keyKind;
+        uint256 modulus;
+        uint256 modulusEnd;
+    }
+
+    /// @notice Checks every entry of a batch.
+    /// @return results one for each certificate, in order
+    function checkBatch(bytes[] calldata certificates, CertificateRules calldata rules)
+        external
+        view
+        returns (CheckedCertificate[] memory results)
+    {
+        Policy memory policy = CertificatePolicy.load(rules);
+        Desk memory desk;
+        results = new CheckedCertificate[](certificates.length);
+        for (uint256 i = 0; i < certificates.length; ++i) {
+            _checkCertificate(desk, policy, certificates[i], results[i]);
+        }
+    }
+
+    function _checkCertificate(
+        Desk memory desk,
+        Policy memory policy,
+        bytes calldata certificate,
+        CheckedCertificate memory result
+    ) private view {
+        uint16 reason = _firstReason(desk, policy, certificate);
+        CertificateLayout memory layout = desk.layout;
+        if (reason == Reasons.NONE) {
+            bytes32 tbsHash = SignatureVerifier.digest(layout.tbs, layout.tbsEnd);
+            if (_isSigned(desk, tbsHash)) {
+                result.notAfter = uint40(desk.notAfter);
+                result.spkiHash = SignatureVerifier.digest(layout.spki, layout.spkiEnd);
+                result.tbsHash = tbsHash;
+                return;
+            }
+            reason = Reasons.BAD_SIGNATURE;
+        }
+        result.reason = reason;
+    }
+
+    /// @dev Checks 1 to 28, in this order.
+    function _firstReason(Desk memory desk, Policy memory policy, bytes calldata certificate)
+        private
+        pure
+        returns (uint16 reason)
+    {
+        // 1, 2: size, and structure to the last octet.
+        if (certificate.length > LONGEST_CERTIFICATE) return Reasons.ENTRY_TOO_LARGE;
+        uint256 start;
+        assembly ("memory-safe") {
+            start := certificate.offset
+        }
+        unchecked {
+            if (!CertificateStructure.read(desk.layout, start, start + certificate.length)) {
+                return Reasons.MALFORMED_DER;
+            }
+        }
+        reason = _checkHead(desk, policy);
+        if (reason == Reasons.NONE) reason = _checkSubject(desk.layout, policy);
+        if (reason == Reasons.NONE) reason = _checkValidity(desk, policy);
+        if (reason == Reasons.NONE) reason = _checkKey(desk, policy);
+        if (reason == Reasons.NONE) reason = _checkExtensions(desk, policy);
+        if (reason == Reasons.NONE) reason = _checkNames(desk, policy);
+    }
+
+    /// @dev 3 to 6: version, serial number, algorithms. Source: RFC 5280 §4.1.1.2, §4.1.2.1 to §4.1.2.3
+    function _checkHead(Desk memory desk, Policy memory policy) private pure returns (uint16) {
+        CertificateLayout memory layout = desk.layout;
+        if (!layout.isVersion3) return Reasons.WRONG_VERSION;
+        unchecked {
+            uint256 length = layout.serialNumberEnd - layout.serialNumber;
+            uint256 first = DerReader.octet(layout.serialNumber);
+            if (length > LONGEST_SERIAL_NUMBER || first > 0x7f || (length == 1 && first == 0)) {
+                return Reasons.BAD_SERIAL;
+            }
+            length = layout.outerAlgorithmEnd - layout.outerAlgorithm;
+            if (
+                layout.innerAlgorithmEnd - layout.innerAlgorithm != length
+                    || !DerReader.areEqual(layout.innerAlgorithm, layout.outerAlgorithm, length)
+            ) return Reasons.ALGORITHM_MISMATCH;
+        }
+        return _isAlgorithmAllowed(desk, policy) ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
+    }
+
+    /// @dev Allowed by the profile, and one that the certificate's own key, if we know its kind, can have made.
+    function _isAlgorithmAllowed(Desk memory desk, Policy memory policy) private pure returns (bool) {
+        if (policy.caIssued) return false;
+        CertificateLayout memory layout = desk.layout;
+        desk.keyKind = PublicKey.kind(layout.keyAlgorithm, layout.keyAlgorithmEnd);
+        if (SignatureVerifier.isEcdsaSha256(layout.outerAlgorithm, layout.outerAlgorithmEnd)) {
+            return
+                policy.signatureAlgorithms & ProfileBits.SIGNATURE_ECDSA_SHA256 != 0
+                    && desk.keyKind != PublicKey.Kind.Rsa;
+        }
+        return policy.signatureAlgorithms & ProfileBits.SIGNATURE_RSA_SHA256 != 0 && desk.keyKind != PublicKey.Kind.P256
+            && SignatureVerifier.isRsaSha256(layout.outerAlgorithm, layout.outerAlgorithmEnd);
+    }
+
+    /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner.
+    function _checkSubject(CertificateLayout memory layout, Policy memory policy) private pure returns (uint16) {
+        if (!layout.isIssuerSubject) return Reasons.ISSUER_NOT_SUBJECT;
+        Subject memory subject = layout.subject;
+        if (subject.isBad) return Reasons.BAD_SUBJECT;
+        unchecked {
+            uint256 start = subject.organisation;
+            uint256 length = subject.organisationEnd - start;
+            uint256 tag = subject.organisationTag;
+            if (length == policy.organisationLength && DerReader.areEqual(start, policy.organisation, length)) {
+                if (tag == DerReader.UTF8_STRING && policy.organisationIsUtf8) return Reasons.NONE;
+                if (tag == DerReader.PRINTABLE_STRING && policy.organisationIsPrintable) return Reasons.NONE;
+                return Reasons.BAD_SUBJECT;
+            }
+            bool isText = DistinguishedName.isText(tag, start, subject.organisationEnd);
+            return isText ? Reasons.SUBJECT_NOT_OWNER : Reasons.BAD_SUBJECT;
+        }
+    }
+
+    /// @dev 10 to 13. Source: RFC 5280 §4.1.2.5; notAfter is inclusive
+    function _checkValidity(Desk memory desk, Policy memory policy) private pure returns (uint16) {
+        (uint256 notBefore, bool isBegin) = CertificateTime.parse(desk.layout.notBefore);
+        (uint256 notAfter, bool isEnd) = CertificateTime.parse(desk.layout.notAfter);
+        if (!isBegin || !isEnd || notAfter < notBefore) return Reasons.BAD_VALIDITY;
+        if (notBefore > policy.latestNotBefore) return Reasons.NOT_YET_VALID;
+        if (notAfter < policy.blockTime) return Reasons.EXPIRED;
+        unchecked {
+            bool isEndless = policy.endlessAllowed && notAfter == CertificateTime.ENDLESS;
+            if (!isEndless && notAfter - notBefore > policy.longestLife) return Reasons.LIFETIME_TOO_LONG;
+        }
+        desk.notAfter = notAfter;
+        return Reasons.NONE;
+    }
+
+    /// @dev 14, 15.
+    function _checkKey(Desk memory desk, Policy memory policy) private pure returns (uint16) {
+        CertificateLayout memory layout = desk.layout;
+        bool isKey;
+        if (desk.keyKind == PublicKey.Kind.P256 && policy.keyAlgorithms & ProfileBits.KEY_P256 != 0) {
+            isKey = PublicKey.isPoint(layout.key, layout.keyEnd);
+        } else if (desk.keyKind == PublicKey.Kind.Rsa && policy.keyAlgorithms & ProfileBits.KEY_RSA != 0) {
+            (isKey, desk.modulus, desk.modulusEnd) = PublicKey.readRsa(layout.key, layout.keyEnd);
+        } else {
+            return Reasons.KEY_ALGORITHM_NOT_ALLOWED;
+        }
+        return isKey ? Reasons.NONE : Reasons.BAD_POINT;
+    }
+
+    /// @dev 16 to 24. Source: RFC 5280 §4.2
+    function _checkExtensions(Desk memory desk, Policy memory policy) private pure returns (uint16) {
+        Extensions memory list = desk.layout.extensions;
+        if (list.count > ExtensionList.MOST) return Reasons.TOO_MANY_EXTENSIONS;
+        if (list.isRepeated) return Reasons.DUPLICATE_EXTENSION;
+        if (list.isUnknownCritical) return Reasons.UNKNOWN_CRITICAL_EXTENSION;
+        uint256 uncriticalKeyUsage = list.present & ~list.critical & ProfileBits.EXT_KEY_USAGE;
+        if (list.critical & NEVER_CRITICAL != 0 || uncriticalKeyUsage != 0) return Reasons.BAD_CRITICALITY;
+        ExtensionFacts memory facts = desk.facts;
+        if (!ExtensionContents.read(list, facts)) return Reasons.MALFORMED_EXTENSION;
+        if (facts.isAuthority) return Reasons.CA_CERTIFICATE;
+        uint256 usage = facts.keyUsage;
+        if (
+            usage & ExtensionContents.DIGITAL_SIGNATURE == 0
+                || usage & (ExtensionContents.KEY_CERT_SIGN | ExtensionContents.CRL_SIGN) != 0
+        ) return Reasons.BAD_KEY_USAGE;
+        uint256 purposes = facts.purposes;
+        if (purposes == 0) {
+            if (!policy.ekuMayBeAbsent) return Reasons.BAD_EXTENDED_KEY_USAGE;
+        } else if (policy.ekuRequired & ~purposes != 0 || purposes & ~policy.ekuAllowed != 0) {
+            return Reasons.BAD_EXTENDED_KEY_USAGE;
+        }
+        return policy.requiredExtensions & ~list.present == 0 ? Reasons.NONE : Reasons.MISSING_EXTENSION;
+    }
+
+    /// @dev 25 to 28.
+    function _checkNames(Desk memory desk, Policy memory policy) private pure returns (uint16 reason) {
+        Extensions memory list = desk.layout.extensions;
+        desk.names.count = 0;
+        if (list.present & ProfileBits.EXT_SUBJECT_ALT_NAME != 0) {
+            reason = SubjectAltName.check(
+                desk.names,
+                policy,
+                list.starts[ExtensionList.SUBJECT_ALT_NAME],
+                list.ends[ExtensionList.SUBJECT_ALT_NAME]
+            );
+            if (reason != Reasons.NONE) return reason;
+        }
+        Subject memory subject = desk.layout.subject;
+        if (
+            subject.commonName != 0 && !SubjectAltName.hasDnsName(desk.names, subject.commonName, subject.commonNameEnd)
+        ) return Reasons.COMMON_NAME_NOT_IN_SAN;
+    }
+
+    /// @dev 29: over the exact octets of TBSCertificate, by the key that it holds.
+    function _isSigned(Desk memory desk, bytes32 tbsHash) private view returns (bool) {
+        CertificateLayout memory layout = desk.layout;
+        if (desk.keyKind == PublicKey.Kind.P256) {
+            return SignatureVerifier.verifyEcdsa(tbsHash, layout.signature, layout.signatureEnd, layout.key);
+        }
+        return
+            SignatureVerifier.verifyRsa(tbsHash, layout.signature, layout.signatureEnd, desk.modulus, desk.modulusEnd);
+    }
+}

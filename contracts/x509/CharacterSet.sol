@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {DerReader} from "./DerReader.sol";
+
+/// @title Which characters a piece of text is made of
+/// @dev 32 octets at a time: `_within` answers in the top bit of each octet of a word whether that octet lies in a range.
+/// Seven bits of sum never carry into the next octet. A loop over octets costs ten times as much.
+library CharacterSet {
+    uint256 private constant ONES = 0x0101010101010101010101010101010101010101010101010101010101010101;
+    uint256 private constant LOW_BITS = 0x7f * ONES;
+    uint256 private constant HIGH_BITS = 0x80 * ONES;
+
+    /// @notice PrintableString: letters, digits, space and '()+,-./:=? Source: X.680 §41.4
+    function isPrintable(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            for (; start < end; start += 32) {
+                uint256 text = DerReader.word(start);
+                uint256 known = letters(text) | _within(text, 0x2b, 0x3a) | _within(text, 0x27, 0x29)
+                    | _within(text, 0x20, 0x20) | _within(text, 0x3d, 0x3d) | _within(text, 0x3f, 0x3f);
+                if (!areAll(known, end - start)) return false;
+            }
+            return true;
+        }
+    }
+
+    /// @notice Visible ASCII, 0x21 to 0x7e.
+    function isVisible(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            for (; start < end; start += 32) {
+                if (!areAll(_within(DerReader.word(start), 0x21, 0x7e), end - start)) return false;
+            }
+            return true;
+        }
+    }
+
+    /// @notice Letters, digits and . : _ -
+    function isUrn(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            for (; start < end; start += 32) {
+                uint256 text = DerReader.word(start);
+                uint256 known =
+                    letters(text) | _within(text, 0x2d, 0x2e) | _within(text, 0x30, 0x3a) | _within(text, 0x5f, 0x5f);
+                if (!areAll(known, end - start)) return false;
+            }
+            return true;
+        }
+    }
+
+    /// @notice UTF-8 without control characters below 0x20 and without 0x7f. Source: RFC 3629 §4
+    function isUtf8(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            while (start < end) {
+                uint256 text = DerReader.word(start);
+                uint256 first = text >> 248;
+                uint256 length;
+                uint256 least; // of the second octet: bars overlong forms
+                uint256 most = 0xbf; // of the second octet: bars surrogates and what lies beyond U+10FFFF
+                if (first < 0x80) {
+                    if (first < 0x20 || first == 0x7f) return false;
+                    ++start;
+                    continue;
+                } else if (first < 0xc2) {
+                    return false;
+                } else if (first < 0xe0) {
+                    (length, least) = (2, 0x80);
+                } else if (first < 0xf0) {
+                    (length, least) = (3, first == 0xe0 ? 0xa0 : 0x80);
+                    if (first == 0xed) most = 0x9f;
+                } else if (first < 0xf5) {
+                    (length, least) = (4, first == 0xf0 ? 0x90 : 0x80);
+                    if (first == 0xf4) most = 0x8f;
+                } else {
+                    return false;
+                }
+                if (length > end - start) return false;
+                uint256 second = (text >> 240) & 0xff;
+                if (second < least || second > most) return false;
+                if (length > 2 && (text >> 232) & 0xc0 != 0x80) return false;
+                if (length > 3 && (text >> 224) & 0xc0 != 0x80) return false;
+                start += length;
+            }
+            return true;
+        }
+    }
+
+    /// @notice The number of 12 or 16 lower-case hexadecimal digits.
+    function parseHex(uint256 start, uint256 count) internal pure returns (bool isNumber, uint256 number) {
+        unchecked {
+            uint256 text = DerReader.word(start);
+            uint256 isLetter = _within(text, 0x61, 0x66);
+            if (!areAll(isLetter | digits(text), count)) return (false, 0);
+            // a to f are 0x61 to 0x66: their low four bits and 9. Then neighbours are joined, four times over.
+            number = ((text & (0x0f * ONES)) + 9 * (isLetter >> 7)) >> (256 - 8 * count);
+            number = (number | (number >> 4)) & 0x00ff00ff00ff00ff00ff00ff00ff00ff;
+            number = (number | (number >> 8)) & 0x0000ffff0000ffff0000ffff0000ffff;
+            number = (number | (number >> 16)) & 0x00000000ffffffff00000000ffffffff;
+            number = (number | (number >> 32)) & 0xffffffffffffffff;
+            isNumber = true;
+        }
+    }
+
+    /// @notice Whether the flag is set for each of the first `length` octets.
+    function areAll(uint256 flags, uint256 length) internal pure returns (bool) {
+        return ~flags & HIGH_BITS & DerReader.kept(length) == 0;
+    }
+
+    function letters(uint256 text) internal pure returns (uint256) {
+        return _within(text, 0x41, 0x5a) | lowerCase(text);
+    }
+
+    function lowerCase(uint256 text) internal pure returns (uint256) {
+        return _within(text, 0x61, 0x7a);
+    }
+
+    function digits(uint256 text) internal pure returns (uint256) {
+        return _within(text, 0x30, 0x39);
+    }
+
+    function dots(uint256 text) internal pure returns (uint256) {
+        return _within(text, 0x2e, 0x2e);
+    }
+
+    function hyphens(uint256 text) internal pure returns (uint256) {
+        return _within(text, 0x2d, 0x2d);
+    }
+
+    function _within(uint256 text, uint256 first, uint256 last) private pure returns (uint256) {
+        unchecked {
+            uint256 low = text & LOW_BITS;
+            return (low + (0x80 - first) * ONES) & ~(low + (0x7f - last) * ONES) & ~text & HIGH_BITS;
+        }
+    }
+}

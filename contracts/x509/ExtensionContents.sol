@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {CharacterSet} from "./CharacterSet.sol";
+import {DerReader} from "./DerReader.sol";
+import {ExtensionList, Extensions} from "./Extensions.sol";
+import {ProfileBits} from "./ProfileBits.sol";
+
+/// @notice What the contents of the known extensions say.
+/// @param isAuthority basicConstraints with cA TRUE
+/// @param keyUsage bits of keyUsage, digitalSignature the most significant of nine
+/// @param purposes EKU bits of ProfileBits, and TOO_MANY_PURPOSES
+struct ExtensionFacts {
+    bool isAuthority;
+    uint256 keyUsage;
+    uint256 purposes;
+}
+
+/// @title Contents of the known extensions, each a strict form of what RFC 5280 §4.2 allows
+library ExtensionContents {
+    uint256 internal constant DIGITAL_SIGNATURE = 0x100;
+    uint256 internal constant KEY_CERT_SIGN = 0x008;
+    uint256 internal constant CRL_SIGN = 0x004;
+
+    /// @dev Above this many purposes that we do not know no profile is met: it bounds the search for repeated ones.
+    uint256 private constant MOST_OTHER_PURPOSES = 16;
+    uint256 internal constant TOO_MANY_PURPOSES = 1 << 16;
+
+    uint256 private constant LONGEST_KEY_IDENTIFIER = 32;
+    uint256 private constant LONGEST_URI = 255;
+
+    /// @notice Reads all known extensions that are present.
+    /// @return whether all are well formed (reason 20 where not)
+    function read(Extensions memory list, ExtensionFacts memory facts) internal pure returns (bool) {
+        facts.isAuthority = false;
+        facts.keyUsage = 0;
+        facts.purposes = 0;
+        uint256 present = list.present;
+        if (present & ProfileBits.EXT_SUBJECT_KEY_IDENTIFIER != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.SUBJECT_KEY_IDENTIFIER);
+            if (!_isSubjectKeyIdentifier(start, end)) return false;
+        }
+        if (present & ProfileBits.EXT_KEY_USAGE != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.KEY_USAGE);
+            facts.keyUsage = _readKeyUsage(start, end);
+            if (facts.keyUsage == 0) return false;
+        }
+        if (present & ProfileBits.EXT_SUBJECT_ALT_NAME != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.SUBJECT_ALT_NAME);
+            if (!_isSubjectAltName(start, end)) return false;
+        }
+        if (present & ProfileBits.EXT_BASIC_CONSTRAINTS != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.BASIC_CONSTRAINTS);
+            bool isWellFormed;
+            (isWellFormed, facts.isAuthority) = _readBasicConstraints(start, end);
+            if (!isWellFormed) return false;
+        }
+        if (present & ProfileBits.EXT_CRL_DISTRIBUTION_POINTS != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.CRL_DISTRIBUTION_POINTS);
+            if (!_isCrlDistributionPoints(start, end)) return false;
+        }
+        if (present & ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.AUTHORITY_KEY_IDENTIFIER);
+            if (!_isAuthorityKeyIdentifier(start, end)) return false;
+        }
+        if (present & ProfileBits.EXT_EXTENDED_KEY_USAGE != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.EXTENDED_KEY_USAGE);
+            facts.purposes = _readExtendedKeyUsage(start, end);
+            if (facts.purposes == 0) return false;
+        }
+        if (present & ProfileBits.EXT_AUTHORITY_INFO_ACCESS != 0) {
+            (uint256 start, uint256 end) = _content(list, ExtensionList.AUTHORITY_INFO_ACCESS);
+            if (!_isAuthorityInfoAccess(start, end)) return false;
+        }
+        return true;
+    }
+
+    function _content(Extensions memory list, uint256 number) private pure returns (uint256 start, uint256 end) {
+        return (list.starts[number], list.ends[number]);
+    }
+
+    /// @dev KeyIdentifier. Source: RFC 5280 §4.2.1.2
+    function _isSubjectKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.OCTET_STRING, start, end);
+        return last == end && _isKeyIdentifier(start, end);
+    }
+
+    /// @dev keyIdentifier alone: a self-signed certificate has no issuer and serial to name. Source: RFC 5280 §4.2.1.1
+    function _isAuthorityKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end) return false;
+        (start, last) = DerReader.read(0x80, start, end);
+        return last == end && _isKeyIdentifier(start, end);
+    }
+
+    function _isKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
+        unchecked {
+            return start != end && end - start <= LONGEST_KEY_IDENTIFIER;
+        }
+    }
+
+    /// @dev A named bit list without trailing zero bits; nine bits exist. Sources: RFC 5280 §4.2.1.3, X.690 §11.2
+    /// @return usage 0 where it is not well formed
+    function _readKeyUsage(uint256 start, uint256 end) private pure returns (uint256 usage) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.BIT_STRING, start, end);
+        unchecked {
+            uint256 length = end - start;
+            if (last != end || length < 2 || length > 3) return 0;
+            uint256 unused = DerReader.octet(start);
+            uint256 final_ = DerReader.octet(end - 1);
+            if (unused > 7 || final_ & ((2 << unused) - 1) != 1 << unused) return 0;
+            if (length == 3 && unused != 7) return 0;
+            return (DerReader.word(start + 1) >> 247) & (length == 2 ? 0x1fe : 0x1ff);
+        }
+    }
+
+    /// @dev GeneralNames, of which only the primitive forms are read at all. Source: RFC 5280 §4.2.1.6
+    function _isSubjectAltName(uint256 start, uint256 end) private pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end || start == end) return false;
+        while (start < end) {
+            uint256 tag;
+            (tag,, start) = DerReader.readAny(start, end);
+            if (tag & 0xe0 != 0x80) return false;
+        }
+        return start == end;
+    }
+
+    /// @dev Source: RFC 5280 §4.2.1.9
+    function _readBasicConstraints(uint256 start, uint256 end) private pure returns (bool, bool isAuthority) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end) return (false, false);
+        if (start == end) return (true, false);
+        if (DerReader.word(start) >> 232 != 0x0101ff) return (false, false);
+        unchecked {
+            start += 3;
+        }
+        if (start == end) return (true, true);
+        (start, last) = DerReader.read(DerReader.INTEGER, start, end);
+        return (last == end && DerReader.isInteger(start, end) && DerReader.octet(start) < 0x80, true);
+    }
+
+    /// @dev DistributionPoints with a fullName of URIs and nothing else. Source: RFC 5280 §4.2.1.13
+    function _isCrlDistributionPoints(uint256 start, uint256 end) private pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end || start == end) return false;
+        while (start < end) {
+            uint256 cursor;
+            (cursor, start) = DerReader.read(DerReader.SEQUENCE, start, end);
+            (cursor, last) = DerReader.read(0xa0, cursor, start);
+            if (last != start) return false;
+            (cursor, last) = DerReader.read(0xa0, cursor, start);
+            if (last != start || cursor == start) return false;
+            while (cursor < start) {
+                cursor = _readUri(cursor, start);
+            }
+            if (cursor != start) return false;
+        }
+        return start == end;
+    }
+
+    /// @dev AccessDescriptions with a URI each. Source: RFC 5280 §4.2.2.1
+    function _isAuthorityInfoAccess(uint256 start, uint256 end) private pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end || start == end) return false;
+        while (start < end) {
+            uint256 method;
+            uint256 cursor;
+            (cursor, start) = DerReader.read(DerReader.SEQUENCE, start, end);
+            (method, cursor) = DerReader.read(DerReader.OBJECT_IDENTIFIER, cursor, start);
+            if (!DerReader.isObjectIdentifier(method, cursor) || _readUri(cursor, start) != start) return false;
+        }
+        return start == end;
+    }
+
+    function _readUri(uint256 position, uint256 limit) private pure returns (uint256 end) {
+        uint256 start;
+        (start, end) = DerReader.read(0x86, position, limit);
+        unchecked {
+            if (start == end || end - start > LONGEST_URI || !CharacterSet.isVisible(start, end)) {
+                return DerReader.NOWHERE;
+            }
+        }
+    }
+
+    /// @dev KeyPurposeIds, none twice. Source: RFC 5280 §4.2.1.12
+    /// @return purposes 0 where it is not well formed
+    function _readExtendedKeyUsage(uint256 start, uint256 end) private pure returns (uint256 purposes) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end) return 0;
+        bytes32[] memory others;
+        uint256 otherCount;
+        while (start < end) {
+            uint256 content;
+            (content, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, end);
+            if (!DerReader.isObjectIdentifier(content, start)) return 0;
+            uint256 purpose = _purpose(content, start);
+            if (purpose != ProfileBits.EKU_OTHER) {
+                if (purposes & purpose != 0) return 0;
+            } else if (otherCount == MOST_OTHER_PURPOSES) {
+                purpose |= TOO_MANY_PURPOSES;
+            } else {
+                if (otherCount == 0) others = new bytes32[](MOST_OTHER_PURPOSES);
+                bytes32 identity = DerReader.hash(content, start);
+                for (uint256 i = 0; i < otherCount; ++i) {
+                    if (others[i] == identity) return 0;
+                }
+                others[otherCount++] = identity;
+            }
+            purposes |= purpose;
+        }
+    }
+
+    function _purpose(uint256 start, uint256 end) private pure returns (uint256) {
+        unchecked {
+            uint256 head = DerReader.word(start);
+            if (end - start == 8 && head >> 200 == 0x2b060105050703) {
+                uint256 arc = (head >> 192) & 0xff;
+                if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
+                if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;
+                if (arc == 17) return ProfileBits.EKU_IPSEC_IKE;
+            } else if (end - start == 4 && head >> 224 == 0x551d2500) {
+                return ProfileBits.EKU_ANY;
+            }
+            return ProfileBits.EKU_OTHER;
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {DerReader} from "./DerReader.sol";
+
+/// @title Signatures of certificates over calldata: ECDSA on P-256 and RSASSA-PKCS1-v1_5, both with SHA-256
+/// @dev Precompiles run on memory past the free pointer, which stays where it is: a batch of large certificates must not
+/// pay for memory that grows with every entry.
+library SignatureVerifier {
+    uint256 private constant N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;
+
+    // ecdsa-with-SHA256 without parameters (12 octets); sha256WithRSAEncryption, NULL (15 octets).
+    uint256 private constant ECDSA_SHA256 = 0x300a06082a8648ce3d040302;
+    uint256 private constant RSA_SHA256 = 0x300d06092a864886f70d01010b0500;
+
+    /// @dev 00 before DigestInfo, its AlgorithmIdentifier with NULL, and the head of the digest. Source: RFC 8017 §9.2
+    uint256 private constant DIGEST_INFO = 0x3031300d060960864801650304020105000420;
+
+    function isEcdsaSha256(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            return end - start == 12 && DerReader.word(start) >> 160 == ECDSA_SHA256;
+        }
+    }
+
+    function isRsaSha256(uint256 start, uint256 end) internal pure returns (bool) {
+        unchecked {
+            return end - start == 15 && DerReader.word(start) >> 136 == RSA_SHA256;
+        }
+    }
+
+    /// @notice SHA-256 of a piece of calldata, by the precompile.
+    function digest(uint256 start, uint256 end) internal view returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            let length := sub(end, start)
+            calldatacopy(buffer, start, length)
+            if iszero(staticcall(gas(), 0x02, buffer, length, 0x00, 0x20)) { invalid() }
+            result := mload(0x00)
+        }
+    }
+
+    /// @notice Whether the DER of ECDSA-Sig-Value is strict and the signature valid under the point at `key` (its 04).
+    /// @dev s above n/2 is as good as below: X.509 knows no low s, and the certificate's id does not cover the signature.
+    /// Sources: RFC 3279 §2.2.3, FIPS 186-5 §6.4.2, EIP-7951 (the precompile checks the ranges of r and s as well)
+    function verifyEcdsa(bytes32 hash, uint256 start, uint256 end, uint256 key) internal view returns (bool isValid) {
+        (uint256 r, uint256 s) = _readEcdsa(start, end);
+        if (r == 0 || r >= N || s == 0 || s >= N) return false;
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            mstore(buffer, hash)
+            mstore(add(buffer, 0x20), r)
+            mstore(add(buffer, 0x40), s)
+            calldatacopy(add(buffer, 0x60), add(key, 1), 0x40)
+            // The answer is empty, not 0, for a bad signature: the scratch word must be 0 before the call.
+            mstore(0x00, 0)
+            if iszero(staticcall(gas(), 0x100, buffer, 0xa0, 0x00, 0x20)) { invalid() }
+            isValid := eq(mload(0x00), 1)
+        }
+    }
+
+    /// @notice Whether the signature is that of RSASSA-PKCS1-v1_5 under the modulus and the exponent 65,537.
+    /// @dev The encoded message is made and compared whole (RFC 8017 §8.2.2), so that exactly one encoding passes.
+    function verifyRsa(bytes32 hash, uint256 start, uint256 end, uint256 modulus, uint256 modulusEnd)
+        internal
+        view
+        returns (bool isValid)
+    {
+        unchecked {
+            if (end - start != modulusEnd - modulus || !_isLess(start, modulus, end - start)) return false;
+        }
+        assembly ("memory-safe") {
+            let length := sub(end, start)
+            let buffer := mload(0x40)
+            mstore(buffer, length)
+            mstore(add(buffer, 0x20), 3)
+            mstore(add(buffer, 0x40), length)
+            calldatacopy(add(buffer, 0x60), start, length)
+            mstore(add(buffer, add(0x60, length)), shl(232, 0x010001))
+            calldatacopy(add(buffer, add(0x63, length)), modulus, length)
+            if iszero(staticcall(gas(), 0x05, buffer, add(0x63, add(length, length)), buffer, length)) {
+                invalid()
+            }
+            let decrypted := keccak256(buffer, length)
+            // 00 01 ff ... ff 00 DigestInfo
+            for { let i := 0 } lt(i, length) { i := add(i, 0x20) } { mstore(add(buffer, i), not(0)) }
+            mstore8(buffer, 0x00)
+            mstore8(add(buffer, 1), 0x01)
+            let tail := add(buffer, sub(length, 0x34))
+            mstore(tail, or(shl(96, DIGEST_INFO), shr(160, hash)))
+            mstore(add(tail, 0x14), hash)
+            isValid := eq(keccak256(buffer, length), decrypted)
+        }
+    }
+
+    /// @return r 0 where the encoding is not strict, not positive or too long; s likewise
+    function _readEcdsa(uint256 start, uint256 end) private pure returns (uint256 r, uint256 s) {
+        (uint256 cursor, uint256 last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end) return (0, 0);
+        uint256 first;
+        (first, start) = DerReader.read(DerReader.INTEGER, cursor, end);
+        (cursor, last) = DerReader.read(DerReader.INTEGER, start, end);
+        if (last != end || !DerReader.isInteger(first, start) || !DerReader.isInteger(cursor, end)) return (0, 0);
+        return (DerReader.positive(first, start), DerReader.positive(cursor, end));
+    }
+
+    /// @dev Whether the number of `length` octets at `left` is less than the one at `right`; length is above 32.
+    function _isLess(uint256 left, uint256 right, uint256 length) private pure returns (bool) {
+        unchecked {
+            for (uint256 i = 0; i < length; i += 32) {
+                uint256 place = i + 32 > length ? length - 32 : i; // the last word may overlap the one before
+                uint256 leftWord = DerReader.word(left + place);
+                uint256 rightWord = DerReader.word(right + place);
+                if (leftWord != rightWord) return leftWord < rightWord;
+            }
+            return false;
+        }
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
+import {CertificatePolicy, Policy, Range} from "./CertificatePolicy.sol";
+import {CharacterSet} from "./CharacterSet.sol";
+import {DerReader} from "./DerReader.sol";
+import {DnsName} from "./DnsName.sol";
+import {ProfileBits} from "./ProfileBits.sol";
+import {Reasons} from "./Reasons.sol";
+
+/// @notice The names of one certificate: tags, and where their values lie in calldata.
+struct Names {
+    uint256 count;
+    uint256[8] tags;
+    uint256[8] starts;
+    uint256[8] ends;
+}
+
+/// @title Names in subjectAltName, and the ranges of the lot that they must lie in
+/// @dev Sources: RFC 5280 §4.2.1.6, TS 33.320 (EUI identities as FQDN), RFC 4945 §5.1.3.2; docs/ledger.md on names.
+library SubjectAltName {
+    uint256 internal constant DNS_NAME = 0x82;
+    uint256 internal constant URI = 0x86;
+    uint256 internal constant IP_ADDRESS = 0x87;
+
+    /// @notice Checks 25 to 27 on the content of an extension that is well formed (SubjectAltName as a TLV).
+    /// @return reason 0 when all names are accepted
+    function check(Names memory names, Policy memory policy, uint256 start, uint256 end)
+        internal
+        pure
+        returns (uint16 reason)
+    {
+        (start,) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (!_collect(names, policy, start, end)) return Reasons.BAD_SAN;
+        uint256 count = names.count;
+        for (uint256 i = 0; i < count; ++i) {
+            uint16 found = _checkName(policy, names.tags[i], names.starts[i], names.ends[i]);
+            if (found == Reasons.BAD_NAME || _isRepeated(names, i)) return Reasons.BAD_NAME;
+            if (found != Reasons.NONE) reason = found;
+        }
+    }
+
+    /// @notice Whether one of the dNSNames equals this text.
+    function hasDnsName(Names memory names, uint256 start, uint256 end) internal pure returns (bool) {
+        uint256 count = names.count;
+        for (uint256 i = 0; i < count; ++i) {
+            if (names.tags[i] == DNS_NAME && _areEqual(names.starts[i], names.ends[i], start, end)) return true;
+        }
+        return false;
+    }
+
+    function _collect(Names memory names, Policy memory policy, uint256 start, uint256 end)
+        private
+        pure
+        returns (bool)
+    {
+        uint256 count;
+        while (start < end) {
+            if (count == policy.sanMaximum) return false;
+            (uint256 tag, uint256 content, uint256 next) = DerReader.readAny(start, end);
+            if (policy.sanTypes & _bit(tag) == 0) return false;
+            names.tags[count] = tag;
+            names.starts[count] = content;
+            names.ends[count] = next;
+            start = next;
+            unchecked {
+                ++count;
+            }
+        }
+        names.count = count;
+        return true;
+    }
+
+    function _bit(uint256 tag) private pure returns (uint256) {
+        if (tag == DNS_NAME) return ProfileBits.SAN_DNS;
+        if (tag == URI) return ProfileBits.SAN_URI;
+        return tag == IP_ADDRESS ? ProfileBits.SAN_IP : 0;
+    }
+
+    function _isRepeated(Names memory names, uint256 last) private pure returns (bool) {
+        for (uint256 i = 0; i < last; ++i) {
+            if (
+                names.tags[i] == names.tags[last]
+                    && _areEqual(names.starts[i], names.ends[i], names.starts[last], names.ends[last])
+            ) return true;
+        }
+        return false;
+    }
+
+    function _areEqual(uint256 left, uint256 leftEnd, uint256 right, uint256 rightEnd) private pure returns (bool) {
+        unchecked {
+            return leftEnd - left == rightEnd - right && DerReader.areEqual(left, right, leftEnd - left);
+        }
+    }
+
+    function _checkName(Policy memory policy, uint256 tag, uint256 start, uint256 end) private pure returns (uint16) {
+        unchecked {
+            if (tag == DNS_NAME) {
+                (bool isName, uint256 punycode) = DnsName.parse(start, end);
+                if (!isName) return Reasons.BAD_NAME;
+                if (_isDnsInside(policy.ranges, start, end, punycode)) return Reasons.NONE;
+                return punycode == end ? Reasons.NAME_NOT_IN_LOT : Reasons.BAD_NAME;
+            }
+            uint256 length = end - start;
+            if (tag == URI) {
+                if (length < 5 || length > 255 || DerReader.word(start) >> 224 != 0x75726e3a) return Reasons.BAD_NAME;
+                if (!CharacterSet.isUrn(start, end)) return Reasons.BAD_NAME;
+                return _isUrnInside(policy.ranges, start, length) ? Reasons.NONE : Reasons.NAME_NOT_IN_LOT;
+            }
+            if (length != 4 && length != 16) return Reasons.BAD_NAME;
+            return _isAddressInside(policy.ranges, start, length) ? Reasons.NONE : Reasons.NAME_NOT_IN_LOT;
+        }
+    }
+
+    /// @param punycode where the first label that begins with xn-- stands: only the lot's own value may hold one
+    function _isDnsInside(Range[] memory ranges, uint256 start, uint256 end, uint256 punycode)
+        private
+        pure
+        returns (bool)
+    {
+        unchecked {
+            for (uint256 i = 0; i < ranges.length; ++i) {
+                Range memory range = ranges[i];
+                uint256 suffix = end - range.length;
+                if (range.length > end - start || punycode < suffix) continue;
+                if (range.kind == ICertificateRegistry.RangeKind.Dns) {
+                    if (suffix != start && DerReader.octet(suffix - 1) != 0x2e) continue;
+                } else if (range.kind == ICertificateRegistry.RangeKind.Eui) {
+                    if (!_isEuiInside(range, start, suffix)) continue;
+                } else {
+                    continue;
+                }
+                if (DerReader.areEqual(suffix, range.value, range.length)) return true;
+            }
+            return false;
+        }
+    }
+
+    /// @dev `<12 or 16 lower-case hex digits>.` from `start` to `suffix`, the number within the range.
+    function _isEuiInside(Range memory range, uint256 start, uint256 suffix) private pure returns (bool) {
+        unchecked {
+            uint256 digits = range.bits >> 2;
+            if (range.bits != 48 && range.bits != 64) return false;
+            if (suffix - start != digits + 1 || DerReader.octet(suffix - 1) != 0x2e) return false;
+            (bool isNumber, uint256 number) = CharacterSet.parseHex(start, digits);
+            return isNumber && number >= range.first && number <= range.last;
+        }
+    }
+
+    function _isUrnInside(Range[] memory ranges, uint256 start, uint256 length) private pure returns (bool) {
+        for (uint256 i = 0; i < ranges.length; ++i) {
+            Range memory range = ranges[i];
+            if (
+                range.kind == ICertificateRegistry.RangeKind.Urn && length > range.length
+                    && DerReader.areEqual(start, range.value, range.length)
+            ) return true;
+        }
+        return false;
+    }
+
+    function _isAddressInside(Range[] memory ranges, uint256 start, uint256 length) private pure returns (bool) {
+        unchecked {
+            for (uint256 i = 0; i < ranges.length; ++i) {
+                Range memory range = ranges[i];
+                if (
+                    range.kind == ICertificateRegistry.RangeKind.Ip && length == range.length
+                        && range.bits <= 8 * length
+                        && (DerReader.word(start) ^ DerReader.word(range.value)) >> (256 - range.bits) == 0
+                ) return true;
+            }
+            return false;
+        }
+    }
+}
