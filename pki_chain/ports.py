@@ -372,6 +372,10 @@ class LedgerReader(Protocol):
 
     def block(self, number: int) -> Block: ...
 
+    def blocks(self, first: int, last: int) -> Sequence[Block]:
+        """Headers of these blocks, both included, in order; at most 500 at a time."""
+        ...
+
     def events(self, first_block: int, last_block: int) -> Sequence[LoggedEvent]:
         """Events of Consortium, CertificateRegistry and Directory in these blocks, both included, in order."""
         ...

@@ -1,0 +1,294 @@
+"""What each event of the ledger does to the tables of the read model. No event is judged: the ledger has decided."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from pki_chain import ports
+from pki_chain.index.certificate_row import CertificateRow, read_certificate
+from pki_chain.ports import Block, HoldFlag, HoldKind, LoggedEvent
+
+RECORDED: Final = 1
+REVOKED: Final = 5
+"""States that the ledger stores in a certificate's slot; all others follow from its batch and from time."""
+
+FLAG_OF: Final = {
+    HoldKind.OWNER: HoldFlag.OWNER,
+    HoldKind.CONSORTIUM: HoldFlag.CONSORTIUM,
+    HoldKind.EMERGENCY: HoldFlag.EMERGENCY,
+}
+
+
+def map_bytes(bit_map: int) -> bytes:
+    """A map of entries, or a nonce, as the tables keep it: 32 octets, big endian."""
+    return bit_map.to_bytes(32, "big")
+
+
+def in_order(events: Sequence[LoggedEvent]) -> Iterable[LoggedEvent]:
+    """Events of one block in ledger order, except that a batch comes before the entries of its own transaction."""
+    transactions: dict[bytes, int] = {}
+    for event in events:
+        transactions.setdefault(event.transaction_hash, len(transactions))
+    return sorted(
+        events,
+        key=lambda event: (
+            transactions[event.transaction_hash],
+            not isinstance(event.content, ports.BatchSubmitted),
+            event.log_index,
+        ),
+    )
+
+
+class Projection:
+    """Applies events to the tables. The caller holds the transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._handlers: Final[dict[type, Callable[[Any, Block, LoggedEvent], None]]] = {
+            ports.MemberChanged: self._member,
+            ports.AccountChanged: self._account,
+            ports.NameSpaceChanged: self._name_space,
+            ports.ProfileChanged: self._profile,
+            ports.ElectorateChanged: self._electorate,
+            ports.ParametersChanged: self._parameters,
+            ports.ProposalMade: self._proposal,
+            ports.VoteCast: self._vote,
+            ports.ProposalAdopted: self._adopted,
+            ports.ProposalExecuted: self._executed,
+            ports.LotOpened: self._lot,
+            ports.LotClosed: self._lot_closed,
+            ports.BatchSubmitted: self._batch,
+            ports.CertificateSubmitted: self._certificate,
+            ports.EntryRefused: self._refused,
+            ports.BatchEndorsed: self._endorsed,
+            ports.CertificateHeld: self._held,
+            ports.CertificateReleased: self._released,
+            ports.CertificateRevoked: self._revoked,
+            ports.KeyBlocked: self._key_blocked,
+        }
+
+    def apply(self, event: LoggedEvent, block: Block) -> None:
+        """Carry one event into the tables."""
+        self._handlers[type(event.content)](event.content, block, event)
+
+    def _put(self, table: str, row: dict[str, object]) -> None:
+        columns = ", ".join(row)
+        marks = ", ".join("?" for _ in row)
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608 - our own names
+            tuple(row.values()),
+        )
+
+    def _member(self, content: ports.MemberChanged, block: Block, _: LoggedEvent) -> None:
+        row = {"id": content.member, "kind": int(content.kind), "state": int(content.state), "name": content.name}
+        self._put("members", {**row, "changed_at": block.time})
+
+    def _account(self, content: ports.AccountChanged, block: Block, _: LoggedEvent) -> None:
+        row = {"address": str(content.account), "member": content.member, "role": int(content.role)}
+        self._put("accounts", {**row, "active": int(content.active), "changed_at": block.time})
+
+    def _name_space(self, content: ports.NameSpaceChanged, _: Block, __: LoggedEvent) -> None:
+        row = {
+            "member": content.member,
+            "kind": int(content.space.kind),
+            "bits": content.space.bits,
+            "value": content.space.value,
+        }
+        if content.added:
+            self._put("name_spaces", row)
+        else:
+            self._connection.execute(
+                "DELETE FROM name_spaces WHERE member = ? AND kind = ? AND bits = ? AND value = ?", tuple(row.values())
+            )
+
+    def _profile(self, content: ports.ProfileChanged, _: Block, __: LoggedEvent) -> None:
+        self._put("profiles", {"id": content.profile, "content": json.dumps(content.content, sort_keys=True)})
+
+    def _electorate(self, content: ports.ElectorateChanged, _: Block, __: LoggedEvent) -> None:
+        members = json.dumps(list(content.members))
+        self._put("electorates", {"number": content.electorate, "members": members, "quorum": content.quorum})
+
+    def _parameters(self, content: ports.ParametersChanged, _: Block, __: LoggedEvent) -> None:
+        self._put("parameters", {"id": 1, **asdict(content)})
+
+    def _proposal(self, content: ports.ProposalMade, block: Block, _: LoggedEvent) -> None:
+        row: dict[str, object] = {
+            "id": content.proposal,
+            "member": content.member,
+            "kind": content.kind,
+            "content_hash": content.content_hash,
+            "content": content.content,
+            "made_at": block.time,
+            "expires_at": content.expires_at,
+            "executable_at": 0,
+            "executed_at": 0,
+        }
+        self._put("proposals", row)
+
+    def _vote(self, content: ports.VoteCast, block: Block, _: LoggedEvent) -> None:
+        row = {"proposal": content.proposal, "member": content.member, "support": int(content.support)}
+        self._put("votes", {**row, "cast_at": block.time})
+
+    def _adopted(self, content: ports.ProposalAdopted, _: Block, __: LoggedEvent) -> None:
+        self._connection.execute(
+            "UPDATE proposals SET executable_at = ? WHERE id = ?", (content.executable_at, content.proposal)
+        )
+
+    def _executed(self, content: ports.ProposalExecuted, block: Block, _: LoggedEvent) -> None:
+        self._connection.execute("UPDATE proposals SET executed_at = ? WHERE id = ?", (block.time, content.proposal))
+
+    def _lot(self, content: ports.LotOpened, block: Block, _: LoggedEvent) -> None:
+        terms = content.terms
+        ranges = [
+            {
+                "kind": int(allowed.kind),
+                "bits": allowed.bits,
+                "first": allowed.first,
+                "last": allowed.last,
+                "value": allowed.value.hex(),
+            }
+            for allowed in terms.ranges
+        ]
+        row: dict[str, object] = {
+            "id": content.lot,
+            "owner": content.owner,
+            "profile": terms.profile,
+            "maximum": terms.maximum,
+            "used": 0,
+            "closes_at": terms.closes_at,
+            "closed": 0,
+            "opened_at": block.time,
+            "opened_by": str(content.by),
+            "stations": json.dumps([str(station) for station in terms.stations]),
+            "ranges": json.dumps(ranges),
+        }
+        self._put("lots", row)
+
+    def _lot_closed(self, content: ports.LotClosed, _: Block, __: LoggedEvent) -> None:
+        self._connection.execute("UPDATE lots SET closed = 1 WHERE id = ?", (content.lot,))
+
+    def _batch(self, content: ports.BatchSubmitted, block: Block, event: LoggedEvent) -> None:
+        submission = content.submission
+        row: dict[str, object] = {
+            "id": content.batch,
+            "digest": content.digest,
+            "station": str(submission.station),
+            "profile": submission.profile,
+            "lot": submission.lot,
+            "nonce": map_bytes(submission.nonce),
+            "deadline": submission.deadline,
+            "station_member": content.station_member,
+            "lot_owner": content.lot_owner,
+            "electorate": content.electorate,
+            "k": content.k,
+            "n": content.n,
+            "count": content.count,
+            "present": map_bytes(content.present),
+            "accepted": map_bytes(0),
+            "rejected": map_bytes(0),
+            "submitted_at": block.time,
+            "window_end": content.window_end,
+            "settled_at": 0 if content.present else block.time,
+            "transaction_hash": event.transaction_hash,
+        }
+        self._put("batches", row)
+        self._connection.execute(
+            "UPDATE lots SET used = used + ? WHERE id = ?", (content.present.bit_count(), submission.lot)
+        )
+
+    def _certificate(self, content: ports.CertificateSubmitted, block: Block, _: LoggedEvent) -> None:
+        entry: dict[str, object] = {"batch": content.batch, "entry": content.entry}
+        self._put("entries", {**entry, "certificate": content.certificate, "entry_hash": None, "refused": None})
+        profile, lot = self._connection.execute(
+            "SELECT profile, lot FROM batches WHERE id = ?", (content.batch,)
+        ).fetchone()
+        read = read_certificate(content.der)
+        row: dict[str, object] = {
+            "id": content.certificate,
+            "sha256": read.sha256,
+            "spki_sha256": read.spki_sha256,
+            "issuer": read.issuer,
+            "serial": read.serial,
+            "not_before": read.not_before,
+            "not_after": read.not_after,
+            "profile": profile,
+            "lot": lot,
+            **entry,
+            "state": RECORDED,
+            "flags": 0,
+            "hold_counter": 0,
+            "reason": 0,
+            "changed_at": block.time,
+            "emergency_until": 0,
+            "der": content.der,
+        }
+        self._put("certificates", row)
+        self._names(content.certificate, read)
+
+    def _names(self, certificate: bytes, read: CertificateRow) -> None:
+        self._connection.execute("DELETE FROM names WHERE certificate = ?", (certificate,))
+        for kind, value in read.names:
+            self._put("names", {"certificate": certificate, "kind": kind, "value": value})
+
+    def _refused(self, content: ports.EntryRefused, _: Block, __: LoggedEvent) -> None:
+        row: dict[str, object] = {"batch": content.batch, "entry": content.entry, "certificate": None}
+        self._put("entries", {**row, "entry_hash": content.entry_hash, "refused": content.reason})
+
+    def _endorsed(self, content: ports.BatchEndorsed, block: Block, _: LoggedEvent) -> None:
+        row: dict[str, object] = {
+            "batch": content.batch,
+            "member": content.member,
+            "endorser": str(content.endorser),
+            "accepts": map_bytes(content.accepts),
+            "abstains": map_bytes(content.abstains),
+            "reasons": json.dumps(dict(content.reasons)),
+            "endorsed_at": block.time,
+        }
+        self._put("endorsements", row)
+        accepted, rejected, settled_at = self._connection.execute(
+            "SELECT accepted, rejected, settled_at FROM batches WHERE id = ?", (content.batch,)
+        ).fetchone()
+        self._connection.execute(
+            "UPDATE batches SET accepted = ?, rejected = ?, settled_at = ? WHERE id = ?",
+            (
+                map_bytes(int.from_bytes(accepted, "big") | content.accepted_now),
+                map_bytes(int.from_bytes(rejected, "big") | content.rejected_now),
+                settled_at or (block.time if content.settled else 0),
+                content.batch,
+            ),
+        )
+
+    def _held(self, content: ports.CertificateHeld, block: Block, _: LoggedEvent) -> None:
+        self._connection.execute(
+            "UPDATE certificates SET flags = flags | ?, hold_counter = ?, reason = ?, changed_at = ?,"
+            " emergency_until = CASE WHEN ? THEN ? ELSE emergency_until END WHERE id = ?",
+            (
+                int(FLAG_OF[content.kind]),
+                content.counter,
+                content.reason,
+                block.time,
+                content.kind == HoldKind.EMERGENCY,
+                content.until,
+                content.certificate,
+            ),
+        )
+
+    def _released(self, content: ports.CertificateReleased, block: Block, _: LoggedEvent) -> None:
+        self._connection.execute(
+            "UPDATE certificates SET flags = flags & ~?, hold_counter = ?, changed_at = ? WHERE id = ?",
+            (int(FLAG_OF[content.kind]), content.counter, block.time, content.certificate),
+        )
+
+    def _revoked(self, content: ports.CertificateRevoked, block: Block, _: LoggedEvent) -> None:
+        self._connection.execute(
+            "UPDATE certificates SET state = ?, reason = ?, changed_at = ? WHERE id = ?",
+            (REVOKED, content.reason, block.time, content.certificate),
+        )
+
+    def _key_blocked(self, content: ports.KeyBlocked, block: Block, _: LoggedEvent) -> None:
+        row: dict[str, object] = {"spki_sha256": content.spki_hash, "reason": content.reason}
+        self._put("key_blocks", {**row, "by_proof": int(content.by_proof), "blocked_at": block.time})

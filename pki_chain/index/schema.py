@@ -1,0 +1,192 @@
+"""Tables of the read model: what the events of the ledger said, arranged for questions.
+
+One database has one writer, the indexer, and any number of readers. Maps (bit i is entry i) are 32 octets, big endian;
+nonces likewise; times are seconds since 1970. Everything here can be thrown away and built again from the ledger.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from sqlite_utils import Database
+
+SCHEMA_VERSION: Final = 1
+
+TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
+    # `fault` is set once the ledger contradicted what is stored: then nobody answers until a rebuild.
+    "head": (
+        {"id": int, "number": int, "hash": bytes, "parent_hash": bytes, "time": int, "fault": str},
+        "id",
+    ),
+    "blocks": ({"number": int, "hash": bytes, "parent_hash": bytes, "time": int}, "number"),
+    "members": ({"id": int, "kind": int, "state": int, "name": str, "changed_at": int}, "id"),
+    "accounts": ({"address": str, "member": int, "role": int, "active": int, "changed_at": int}, "address"),
+    "name_spaces": ({"member": int, "kind": int, "bits": int, "value": bytes}, ("member", "kind", "bits", "value")),
+    "profiles": ({"id": int, "content": str}, "id"),
+    "electorates": ({"number": int, "members": str, "quorum": int}, "number"),
+    "parameters": (
+        {
+            "id": int,
+            "age_bound_s": int,
+            "cut_off_s": int,
+            "emergency_hold_h": int,
+            "delay_s": int,
+            "governance_window_s": int,
+        },
+        "id",
+    ),
+    "proposals": (
+        {
+            "id": int,
+            "member": int,
+            "kind": int,
+            "content_hash": bytes,
+            "content": bytes,
+            "made_at": int,
+            "expires_at": int,
+            "executable_at": int,
+            "executed_at": int,
+        },
+        "id",
+    ),
+    "votes": ({"proposal": int, "member": int, "support": int, "cast_at": int}, ("proposal", "member")),
+    "lots": (
+        {
+            "id": int,
+            "owner": int,
+            "profile": int,
+            "maximum": int,
+            "used": int,
+            "closes_at": int,
+            "closed": int,
+            "opened_at": int,
+            "opened_by": str,
+            "stations": str,
+            "ranges": str,
+        },
+        "id",
+    ),
+    "batches": (
+        {
+            "id": int,
+            "digest": bytes,
+            "station": str,
+            "profile": int,
+            "lot": int,
+            "nonce": bytes,
+            "deadline": int,
+            "station_member": int,
+            "lot_owner": int,
+            "electorate": int,
+            "k": int,
+            "n": int,
+            "count": int,
+            "present": bytes,
+            "accepted": bytes,
+            "rejected": bytes,
+            "submitted_at": int,
+            "window_end": int,
+            "settled_at": int,
+            "transaction_hash": bytes,
+        },
+        "id",
+    ),
+    "entries": (
+        {"batch": int, "entry": int, "certificate": bytes, "entry_hash": bytes, "refused": int},
+        ("batch", "entry"),
+    ),
+    "endorsements": (
+        {
+            "batch": int,
+            "member": int,
+            "endorser": str,
+            "accepts": bytes,
+            "abstains": bytes,
+            "reasons": str,
+            "endorsed_at": int,
+        },
+        ("batch", "member"),
+    ),
+    "certificates": (
+        {
+            "id": bytes,
+            "sha256": bytes,
+            "spki_sha256": bytes,
+            "issuer": bytes,
+            "serial": str,
+            "not_before": int,
+            "not_after": int,
+            "profile": int,
+            "lot": int,
+            "batch": int,
+            "entry": int,
+            "state": int,
+            "flags": int,
+            "hold_counter": int,
+            "reason": int,
+            "changed_at": int,
+            "emergency_until": int,
+            "der": bytes,
+        },
+        "id",
+    ),
+    "names": ({"certificate": bytes, "kind": str, "value": str}, ("certificate", "kind", "value")),
+    "key_blocks": ({"spki_sha256": bytes, "reason": int, "by_proof": int, "blocked_at": int}, "spki_sha256"),
+}
+
+INDEXES: Final = (
+    ("accounts", ("member",), False),
+    ("batches", ("digest",), False),
+    ("batches", ("nonce",), False),
+    ("batches", ("settled_at", "window_end"), False),
+    ("entries", ("certificate",), False),
+    ("certificates", ("sha256",), True),
+    ("certificates", ("spki_sha256",), False),
+    ("certificates", ("issuer", "serial"), False),
+    ("certificates", ("lot",), False),
+    ("names", ("value",), False),
+)
+
+
+def open_writer(path: Path) -> Database:
+    """Open the read model for its one writer, making the tables where there are none.
+
+    What a commit returned from survives a loss of power (WAL with synchronous FULL).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    database = Database(connection, execute_plugins=False)
+    _create_tables(database)
+    return database
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the read model read-only. Raises `sqlite3.OperationalError` while the database does not exist."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA cache_size=-16384")
+    return connection
+
+
+def clear(database: Database) -> None:
+    """Empty every table; called inside a transaction, so that readers see the old rows or none."""
+    for table in TABLES:
+        database.execute(f"DELETE FROM [{table}]")  # noqa: S608 - names of our own tables
+
+
+def _create_tables(database: Database) -> None:
+    with database.atomic():
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA_VERSION:
+            return
+        for name in database.table_names():  # an older shape: the ledger has everything, so begin again
+            database.execute(f"DROP TABLE [{name}]")
+        for name, (columns, key) in TABLES.items():
+            database.create_table(name, columns, pk=key)
+        for table, indexed, unique in INDEXES:
+            database.table(table).create_index(indexed, unique=unique)
+        database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
