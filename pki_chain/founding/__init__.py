@@ -1,0 +1,1 @@
+"""Founding a consortium: who the founders are, a directory for each, and the first contracts on the ledger."""

@@ -1,0 +1,1 @@
+"""A production line's side: certificates wait in a durable outbox, and leave it valid or with a reason."""
