@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from eth_abi.abi import decode, encode
@@ -17,8 +18,6 @@ from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from pki_chain.errors import LedgerUnavailableError
-
-CONTRACTS = ("Consortium", "Directory", "CertificateRegistry", "CertificateParser")
 
 _PANIC = "Panic(uint256)"
 _ERROR = "Error(string)"
@@ -85,10 +84,14 @@ class Artifact:
     links: Mapping[str, tuple[int, ...]]
 
 
+def _artifacts() -> Traversable:
+    return resources.files("pki_chain.chain").joinpath("artifacts")
+
+
 @cache
 def load_artifact(contract: str) -> Artifact:
     """The built contract of this name."""
-    source = resources.files("pki_chain.chain").joinpath("artifacts", f"{contract}.json")
+    source = _artifacts().joinpath(f"{contract}.json")
     content = json.loads(source.read_text(encoding="utf-8"))
     links = {
         library: tuple(place["start"] for place in places)
@@ -130,7 +133,8 @@ def _parameter(item: Mapping[str, Any]) -> Parameter:
 
 @cache
 def _errors() -> dict[bytes, Entry]:
-    return {selector: entry for name in CONTRACTS for selector, entry in load_interface(name).errors.items()}
+    names = (file.name.removesuffix(".json") for file in _artifacts().iterdir() if file.name.endswith(".json"))
+    return {selector: entry for name in sorted(names) for selector, entry in load_interface(name).errors.items()}
 
 
 def describe_revert(data: bytes) -> str:

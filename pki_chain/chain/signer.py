@@ -68,7 +68,7 @@ class Signer:
             "chainId": chain_id,
         }
         if to is not None:
-            fields["to"] = to
+            fields["to"] = bytes.fromhex(to[2:])
         signed = self._account.sign_transaction(fields)
         return bytes(signed.raw_transaction), bytes(signed.hash)
 
