@@ -307,7 +307,7 @@ class ReadModel:
 
     def _proposal(self, row: tuple[Any, ...]) -> ProposalRecord:
         votes = self._all("SELECT member, support FROM votes WHERE proposal = ? ORDER BY member", (row[0],))
-        return ProposalRecord(*row, {member: bool(support) for member, support in votes})
+        return ProposalRecord(*(*row, {member: bool(support) for member, support in votes}))
 
     def _member(self, row: tuple[Any, ...]) -> MemberRecord:
         spaces = self._all(
@@ -381,7 +381,7 @@ def check_fault(fault: str) -> None:
 def facts_of(row: Sequence[Any]) -> CertificateFacts:
     """Facts from the columns that `ReadModel.status_row` describes."""
     bit = 1 << row[10]
-    return CertificateFacts(*row[:11], bool(_map(row[11]) & bit), bool(_map(row[12]) & bit), *row[13:])
+    return CertificateFacts(*(*row[:11], bool(_map(row[11]) & bit), bool(_map(row[12]) & bit), *row[13:]))
 
 
 def _map(value: bytes) -> int:
