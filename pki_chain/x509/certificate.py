@@ -99,7 +99,7 @@ def read_certificate(der: bytes, rules: CertificateRules | None) -> Certificate:
     if rules is not None:
         check_validity(not_before, not_after, rules)
     # 14, 15
-    public_key = _read_allowed_key(structure, algorithm, rules)
+    public_key = _read_allowed_key(structure, rules)
     # 16 to 24
     extensions = read_extensions(structure.extensions)
     check_extensions(extensions, None if rules is None else rules.profile)
@@ -151,18 +151,16 @@ def _read_signature_algorithm(structure: CertificateStructure, rules: Certificat
         raise CertificateRefusedError(Reason.UNSUPPORTED_ALGORITHM, structure.outer_algorithm.hex())
     if rules is not None and rules.profile.ca_issued:
         raise CertificateRefusedError(Reason.UNSUPPORTED_ALGORITHM, "profiles of issued certificates are not open yet")
+    if key_algorithm(structure.spki) not in {None, _FITTING_KEY[algorithm]}:
+        raise CertificateRefusedError(Reason.UNSUPPORTED_ALGORITHM, "the signature algorithm does not fit the key")
     return algorithm
 
 
-def _read_allowed_key(
-    structure: CertificateStructure, algorithm: SignatureAlgorithm, rules: CertificateRules | None
-) -> P256PublicKey | RsaPublicKey:
+def _read_allowed_key(structure: CertificateStructure, rules: CertificateRules | None) -> P256PublicKey | RsaPublicKey:
     key = key_algorithm(structure.spki)
-    if rules is not None and key not in rules.profile.key_algorithms:
-        raise CertificateRefusedError(Reason.KEY_ALGORITHM_NOT_ALLOWED, key.name or "")
-    if _FITTING_KEY[algorithm] is not key:
-        raise CertificateRefusedError(Reason.UNSUPPORTED_ALGORITHM, "the signature algorithm does not fit the key")
-    return read_public_key(structure.spki)
+    if key is None or (rules is not None and key not in rules.profile.key_algorithms):
+        raise CertificateRefusedError(Reason.KEY_ALGORITHM_NOT_ALLOWED, structure.spki.algorithm.hex())
+    return read_public_key(structure.spki.key, key)
 
 
 def _check_common_name(subject: Subject, names: tuple[SubjectAltName, ...]) -> None:

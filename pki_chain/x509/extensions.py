@@ -22,6 +22,7 @@ from pki_chain.x509.structure import Extension
 _T = TypeVar("_T")
 
 EXTENSIONS_MAXIMUM = 16
+OTHER_PURPOSES_MAXIMUM = 16
 _LONGEST_KEY_IDENTIFIER_BYTES = 32
 _URI_TAG = 0x86
 _URI = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -121,7 +122,9 @@ def check_extensions(extensions: Extensions, profile: Profile | None) -> None:
         return
     if ExtensionKind.EXTENDED_KEY_USAGE in extensions.present:
         purposes = key_purposes(extensions)
-        if profile.eku_required & ~purposes or purposes & ~profile.eku_allowed:
+        others = [oid for oid in extensions.key_purposes if oid not in _PURPOSES]
+        too_many = len(others) > OTHER_PURPOSES_MAXIMUM
+        if too_many or profile.eku_required & ~purposes or purposes & ~profile.eku_allowed:
             raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, f"purposes {int(purposes):#x}")
     elif not profile.eku_may_be_absent:
         raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, "no extended key usage")

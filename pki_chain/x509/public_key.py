@@ -20,6 +20,7 @@ N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 _COORDINATE_BYTES = 32
 _EXPONENT = 65_537
+_ALGORITHMS = {oids.EC_PUBLIC_KEY_P256: KeyAlgorithm.P256, oids.RSA_ENCRYPTION: KeyAlgorithm.RSA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,14 @@ def is_on_curve(x: int, y: int) -> bool:
     return 0 <= x < P and 0 <= y < P and (y * y - (x * x * x - 3 * x + _B)) % P == 0
 
 
-def key_algorithm(spki: SubjectPublicKeyInfo) -> KeyAlgorithm:
-    """Which known kind of key this is. Raises CertificateRefusedError(KEY_ALGORITHM_NOT_ALLOWED)."""
-    if spki.algorithm == oids.EC_PUBLIC_KEY_P256:
-        return KeyAlgorithm.P256
-    if spki.algorithm == oids.RSA_ENCRYPTION:
-        return KeyAlgorithm.RSA
-    raise CertificateRefusedError(Reason.KEY_ALGORITHM_NOT_ALLOWED, spki.algorithm.hex())
+def key_algorithm(spki: SubjectPublicKeyInfo) -> KeyAlgorithm | None:
+    """Which known kind of key this is, or None."""
+    return _ALGORITHMS.get(spki.algorithm)
 
 
-def read_public_key(spki: SubjectPublicKeyInfo) -> P256PublicKey | RsaPublicKey:
-    """The key itself. Raises CertificateRefusedError: KEY_ALGORITHM_NOT_ALLOWED or BAD_POINT."""
-    return _read_point(spki.key) if key_algorithm(spki) is KeyAlgorithm.P256 else _read_modulus(spki.key)
+def read_public_key(key: bytes, algorithm: KeyAlgorithm) -> P256PublicKey | RsaPublicKey:
+    """The key itself, from the octets of subjectPublicKey. Raises CertificateRefusedError(BAD_POINT)."""
+    return _read_point(key) if algorithm is KeyAlgorithm.P256 else _read_modulus(key)
 
 
 def _read_point(key: bytes) -> P256PublicKey:

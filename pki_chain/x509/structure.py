@@ -93,6 +93,8 @@ def _read_certificate(certificate: bytes) -> CertificateStructure:
     spki = _read_spki(inner)
     extensions = _read_extensions(inner)
     inner.finish()
+    if issuer.encoded != subject.encoded:
+        _read_rdns(issuer)
     return CertificateStructure(
         der=certificate,
         tbs=tbs.encoded,
