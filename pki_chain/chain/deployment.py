@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from pki_chain.chain.connection import Connection
-from pki_chain.chain.founding import FoundingPlan
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
+from eth_utils.address import to_checksum_address
+
+from pki_chain.chain.abi import load_artifact
+from pki_chain.chain.calls import TRANSACTION_GAS
+from pki_chain.chain.connection import Connection, Json, call_object, parse_bytes, parse_quantity
+from pki_chain.chain.founding import DirectoryPlan, FoundingPlan, FullFounding
+from pki_chain.chain.ledger import LedgerClient
 from pki_chain.chain.signer import Signer
-from pki_chain.chain.typed_data import TypedData
+from pki_chain.chain.typed_data import TypedData, TypedTexts, founding_hash
 from pki_chain.config import ConsortiumFile
+from pki_chain.errors import ConfigurationError, LedgerUnavailableError, RefusedError
+from pki_chain.ports import Address, MemberState, Role
+
+P256VERIFY = Address("0x0000000000000000000000000000000000000100")
+"""Source: EIP-7951."""
+
+REGISTRIES = ("CertificateRegistry",)
+"""Contracts that the Directory names."""
+
+_RECEIPT_TIMEOUT_S = 120.0
+_POLL_S = 0.1
+
+# RFC 6979 A.2.5, P-256 with SHA-256, message "sample": digest, r, s (over half the order, as X.509 allows), x, y.
+_KNOWN_SIGNATURE = bytes.fromhex(
+    "af2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf"
+    "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+    "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+    "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
+    "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299"
+)
 
 
 def deploy(
@@ -24,4 +53,151 @@ def deploy(
     (use `Signer.ephemeral()`) pays nothing and keeps no right. Raises `ConfigurationError` when the chain has no
     P256VERIFY, `RefusedError` when a contract refuses the plan, `LedgerUnavailableError`.
     """
-    raise NotImplementedError
+    verify_p256(connection)
+    deployer = _Deployer(connection, signer)
+    founders_hash = keccak(encode(["address[]"], [list(founding.founders)]))
+    consortium = deployer.create("Consortium", encode(["bytes32", "bytes32"], [salt, founders_hash]))
+    directory = deployer.create("Directory", encode(["address"], [consortium]))
+    registry = deployer.create("CertificateRegistry", encode(["address"], [consortium]))
+    located = {"CertificateRegistry": registry}
+    entries = tuple(
+        DirectoryPlan(keccak(name.encode()), located[name], deployer.code_hashes[name]) for name in REGISTRIES
+    )
+    full = FullFounding(founding, directory, entries)
+    file = ConsortiumFile(
+        chain_id=deployer.chain_id,
+        salt=salt,
+        consortium=consortium,
+        directory=directory,
+        certificate_registry=registry,
+        code_hashes=deployer.code_hashes,
+        endpoints=connection.endpoints,
+        founding_block=deployer.first_block,
+        founding_hash=founding_hash(full),
+    )
+    signatures = tuple(sign_founding(TypedTexts(file).found(file.founding_hash)))
+    deployer.send(consortium, full.call_data(signatures))
+    verify_founding(file, founding, LedgerClient(file, connection=connection))
+    return file
+
+
+def verify_p256(connection: Connection) -> None:
+    """Check that the chain verifies P-256 signatures at 0x100: a good one and not a bad one.
+
+    Raises `ConfigurationError` otherwise. Source: EIP-7951.
+    """
+    good, bad = _KNOWN_SIGNATURE, _KNOWN_SIGNATURE[:-1] + b"\x00"
+    if connection.call(P256VERIFY, good) != (1).to_bytes(32) or connection.call(P256VERIFY, bad) != b"":
+        raise ConfigurationError(
+            "This chain does not verify P-256 signatures at address 0x100 (EIP-7951). Use one with Osaka active; "
+            "for Besu, an Osaka time in the genesis."
+        )
+
+
+def verify_founding(file: ConsortiumFile, plan: FoundingPlan, ledger: LedgerClient) -> None:
+    """Check that what stands on the ledger is what the plan says. Raises `RefusedError` naming the difference."""
+    verify_code(file, ledger)
+    found: dict[str, Any] = {
+        "members": ledger.member_count(),
+        "electorate": ledger.electorate(ledger.current_electorate()).members,
+        "quorum": ledger.electorate(ledger.current_electorate()).quorum,
+        "parameters": ledger.parameters(),
+    }
+    wanted: dict[str, Any] = {
+        "members": len(plan.members),
+        "electorate": plan.electorate,
+        "quorum": plan.quorum,
+        "parameters": plan.parameters,
+    }
+    for profile in plan.profiles:
+        found[f"profile {profile.id}"], wanted[f"profile {profile.id}"] = ledger.profile(profile.id), profile.content
+    for number, member in enumerate(plan.members, start=1):
+        stands = ledger.member(number)
+        found[f"member {number}"] = (stands.kind, stands.state, stands.name) if stands else None
+        wanted[f"member {number}"] = (member.kind, MemberState.ACTIVE, member.name)
+        found[f"name spaces of member {number}"] = frozenset(ledger.name_spaces(number))
+        wanted[f"name spaces of member {number}"] = frozenset(member.spaces)
+        for role, accounts in (
+            (Role.ADMINISTRATOR, member.administrators),
+            (Role.DUTY, member.duty_accounts),
+            (Role.ENDORSER, member.endorsers),
+            (Role.STATION, member.stations),
+        ):
+            for account in accounts:
+                found[f"account {account}"], wanted[f"account {account}"] = ledger.acting_member(account, role), number
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise RefusedError(f"The ledger does not hold what was founded: {name} is {found[name]}, not {value}.")
+
+
+def verify_code(file: ConsortiumFile, ledger: LedgerClient) -> None:
+    """Check that the contracts' code is the code that the consortium's file names. Raises `RefusedError`."""
+    located = {
+        "Consortium": file.consortium,
+        "Directory": file.directory,
+        "CertificateRegistry": file.certificate_registry,
+    }
+    for name, address in located.items():
+        if ledger.code_hash(address) != file.code_hashes.get(name):
+            raise RefusedError(
+                f"The code of {name} at {address} is not the one in the consortium's file. Ask another member for the "
+                "file, and another endpoint for the code."
+            )
+
+
+class _Deployer:
+    """Sends the transactions of a deployment one after the other, each after the receipt of the one before."""
+
+    def __init__(self, connection: Connection, signer: Signer) -> None:
+        self._connection = connection
+        self._signer = signer
+        self._libraries: dict[str, Address] = {}
+        self.chain_id = connection.chain_id()
+        self.code_hashes: dict[str, bytes] = {}
+        self.first_block = parse_quantity(connection.request("eth_blockNumber", [])) + 1
+
+    def create(self, contract: str, arguments: bytes = b"") -> Address:
+        """Deploy a contract, its libraries first, and check its code on the ledger against what its creation gives."""
+        artifact = load_artifact(contract)
+        code = list(artifact.bytecode)
+        for library, places in artifact.links.items():
+            if library not in self._libraries:
+                self._libraries[library] = self.create(library)
+            for place in places:
+                code[2 * place : 2 * place + 40] = self._libraries[library][2:].lower()
+        creation = bytes.fromhex("".join(code)) + arguments
+        expected = self._connection.request(
+            "eth_call", [call_object(None, creation, sender=self._signer.address, gas=TRANSACTION_GAS), "latest"]
+        )
+        receipt = self.send(None, creation)
+        address = Address(to_checksum_address(receipt["contractAddress"]))
+        runtime = parse_bytes(self._connection.request("eth_getCode", [address, "latest"]))
+        if not runtime or runtime != parse_bytes(expected):
+            raise RefusedError(f"The ledger holds other code for {contract} than was deployed. Use another endpoint.")
+        self.code_hashes[contract] = keccak(runtime)
+        return address
+
+    def send(self, to: Address | None, data: bytes) -> dict[str, Json]:
+        """Send a transaction and wait for its receipt. Raises `RefusedError` with the contract's reason."""
+        self._connection.request(
+            "eth_call", [call_object(to, data, sender=self._signer.address, gas=TRANSACTION_GAS), "latest"]
+        )
+        nonce = parse_quantity(self._connection.request("eth_getTransactionCount", [self._signer.address, "latest"]))
+        raw, digest = self._signer.sign_transaction(to, data, nonce=nonce, gas=TRANSACTION_GAS, chain_id=self.chain_id)
+        self._connection.request("eth_sendRawTransaction", ["0x" + raw.hex()])
+        receipt = self._await(digest)
+        if parse_quantity(receipt.get("status")) != 1:
+            raise RefusedError("A transaction of the deployment failed although its trial had passed. Start again.")
+        return receipt
+
+    def _await(self, digest: bytes) -> dict[str, Json]:
+        deadline = time.monotonic() + _RECEIPT_TIMEOUT_S
+        while time.monotonic() < deadline:
+            receipt = self._connection.request("eth_getTransactionReceipt", ["0x" + digest.hex()])
+            if isinstance(receipt, dict) and receipt.get("blockNumber") is not None:
+                return receipt
+            time.sleep(_POLL_S)
+        raise LedgerUnavailableError(
+            f"Transaction 0x{digest.hex()} got into no block within {_RECEIPT_TIMEOUT_S:g} s. Check that the ledger "
+            "makes blocks, then start again."
+        )

@@ -16,7 +16,7 @@ from pki_chain.chain.events import parse_event
 from pki_chain.chain.founding import PROFILE_FIELDS, Parameters
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import LedgerUnavailableError
-from pki_chain.ports import Address, Block, LoggedEvent, MemberKind, MemberState, Role, Status
+from pki_chain.ports import Address, Block, LoggedEvent, MemberKind, MemberState, NameKind, NameSpace, Role, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,38 @@ class Electorate:
     quorum: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeyBlock:
+    """A key's block for everybody; `by_proof`: by that key's own signature, not by vote."""
+
+    reason: int
+    since: int
+    by_proof: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Endorsement:
+    """A member's verdict on a batch: bit maps of entries."""
+
+    accepts: int
+    abstains: int
+    endorsed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal; fields as in contracts/interfaces/IConsortium.sol."""
+
+    kind: int
+    member: int
+    subject: int
+    expires_at: int
+    adopted_at: int
+    delay_s: int
+    executed: bool
+    content_hash: bytes
+
+
 class LedgerClient:
     """Implements `pki_chain.ports.LedgerReader`. Safe for threads."""
 
@@ -152,10 +184,19 @@ class LedgerClient:
         value = self._registry("statusOf", [spki_hash, tbs_hash])
         return CertificateStatus(Status(value[0]), *value[1:])
 
-    def status_of_certificate(self, certificate: bytes) -> CertificateStatus:
-        """A certificate's status at block time, by its id."""
-        value = self._registry("statusOfCertificate", [certificate])
-        return CertificateStatus(Status(value[0]), *value[1:])
+    def slot_of(self, certificate: bytes) -> int:
+        """A certificate's slot as it is stored, by its id; 0 for none. Layout: docs/ledger.md."""
+        return int(self._registry("slotOf", [certificate]))
+
+    def key_block(self, spki_hash: bytes) -> KeyBlock | None:
+        """The block of a key (SHA-256 of its SPKI) for everybody, None when there is none."""
+        reason, since, by_proof = self._registry_values("keyBlock", [spki_hash])
+        return KeyBlock(reason, since, by_proof) if since else None
+
+    def endorsement(self, batch: int, member: int) -> Endorsement | None:
+        """What a member said about a batch, None when it has not endorsed."""
+        accepts, abstains, endorsed_at = self._registry_values("endorsement", [batch, member])
+        return Endorsement(accepts, abstains, endorsed_at) if endorsed_at else None
 
     def batch(self, number: int) -> Batch:
         return Batch(*self._registry("batch", [number]))
@@ -192,6 +233,15 @@ class LedgerClient:
         """The member for whom an account may act in this role now, 0 for none."""
         return int(self._consortium("actingMember", [address, int(role)]))
 
+    def name_spaces(self, member: int) -> tuple[NameSpace, ...]:
+        values = self._consortium("nameSpaces", [member])
+        return tuple(NameSpace(NameKind(kind), bits, value) for kind, bits, value in values)
+
+    def proposal(self, number: int) -> Proposal | None:
+        """A proposal, None when there is none of this number."""
+        values = self._consortium("proposal", [number])
+        return Proposal(*values) if values[0] else None
+
     def profile(self, number: int) -> dict[str, str | int | bool]:
         """A profile by the Solidity names of its fields; an empty name means that there is none."""
         return dict(zip(PROFILE_FIELDS, self._consortium("profile", [number]), strict=True))
@@ -215,14 +265,17 @@ class LedgerClient:
         return self._connection.call(call.to, call.data, sender=sender, gas=call.gas)
 
     def _registry(self, function: str, arguments: list[Any]) -> Any:
+        return self._registry_values(function, arguments)[0]
+
+    def _registry_values(self, function: str, arguments: list[Any]) -> tuple[Any, ...]:
         return self._read("CertificateRegistry", self._file.certificate_registry, function, arguments)
 
     def _consortium(self, function: str, arguments: list[Any]) -> Any:
-        return self._read("Consortium", self._file.consortium, function, arguments)
+        return self._read("Consortium", self._file.consortium, function, arguments)[0]
 
-    def _read(self, contract: str, address: Address, function: str, arguments: list[Any]) -> Any:
+    def _read(self, contract: str, address: Address, function: str, arguments: list[Any]) -> tuple[Any, ...]:
         interface = load_interface(contract)
-        return interface.decode(function, self._connection.call(address, interface.encode(function, arguments)))[0]
+        return interface.decode(function, self._connection.call(address, interface.encode(function, arguments)))
 
 
 def parse_block(answer: Json) -> Block:
