@@ -11,10 +11,10 @@ from typing import Any, Final
 from pki_chain import ports
 from pki_chain.index.certificate_row import CertificateRow, read_certificate
 from pki_chain.ports import Block, HoldFlag, HoldKind, LoggedEvent
+from pki_chain.status.certificate_status import HOLD_REASON, HOLDS, STORED_REVOKED, effective_flags
 
 RECORDED: Final = 1
-REVOKED: Final = 5
-"""States that the ledger stores in a certificate's slot; all others follow from its batch and from time."""
+"""State of a slot that was neither superseded nor revoked."""
 
 FLAG_OF: Final = {
     HoldKind.OWNER: HoldFlag.OWNER,
@@ -192,13 +192,11 @@ class Projection:
             "rejected": map_bytes(0),
             "submitted_at": block.time,
             "window_end": content.window_end,
+            "decided_at": 0 if content.present else block.time,
             "settled_at": 0 if content.present else block.time,
             "transaction_hash": event.transaction_hash,
         }
         self._put("batches", row)
-        self._connection.execute(
-            "UPDATE lots SET used = used + ? WHERE id = ?", (content.present.bit_count(), submission.lot)
-        )
 
     def _certificate(self, content: ports.CertificateSubmitted, block: Block, _: LoggedEvent) -> None:
         entry: dict[str, object] = {"batch": content.batch, "entry": content.entry}
@@ -206,6 +204,14 @@ class Projection:
         profile, lot = self._connection.execute(
             "SELECT profile, lot FROM batches WHERE id = ?", (content.batch,)
         ).fetchone()
+        before = self._connection.execute(
+            "SELECT lot, flags, hold_counter, reason, emergency_until FROM certificates WHERE id = ?",
+            (content.certificate,),
+        ).fetchone()
+        # One that lapsed in this lot has its place in it already; its holds outlive the lapse.
+        if before is None or before[0] != lot:
+            self._connection.execute("UPDATE lots SET used = used + 1 WHERE id = ?", (lot,))
+        flags, hold_counter, reason, emergency_until = (0, 0, 0, 0) if before is None else before[1:]
         read = read_certificate(content.der)
         row: dict[str, object] = {
             "id": content.certificate,
@@ -219,11 +225,11 @@ class Projection:
             "lot": lot,
             **entry,
             "state": RECORDED,
-            "flags": 0,
-            "hold_counter": 0,
-            "reason": 0,
+            "flags": flags,
+            "hold_counter": hold_counter,
+            "reason": reason,
             "changed_at": block.time,
-            "emergency_until": 0,
+            "emergency_until": emergency_until,
             "der": content.der,
         }
         self._put("certificates", row)
@@ -249,44 +255,51 @@ class Projection:
             "endorsed_at": block.time,
         }
         self._put("endorsements", row)
-        accepted, rejected, settled_at = self._connection.execute(
-            "SELECT accepted, rejected, settled_at FROM batches WHERE id = ?", (content.batch,)
+        accepted, rejected, decided_at, settled_at = self._connection.execute(
+            "SELECT accepted, rejected, decided_at, settled_at FROM batches WHERE id = ?", (content.batch,)
         ).fetchone()
+        now = (map_bytes(content.accepted_now), map_bytes(content.rejected_now))
+        if now != (accepted, rejected):
+            decided_at = block.time
         self._connection.execute(
-            "UPDATE batches SET accepted = ?, rejected = ?, settled_at = ? WHERE id = ?",
-            (
-                map_bytes(int.from_bytes(accepted, "big") | content.accepted_now),
-                map_bytes(int.from_bytes(rejected, "big") | content.rejected_now),
-                settled_at or (block.time if content.settled else 0),
-                content.batch,
-            ),
+            "UPDATE batches SET accepted = ?, rejected = ?, decided_at = ?, settled_at = ? WHERE id = ?",
+            (*now, decided_at, settled_at or (decided_at if content.settled else 0), content.batch),
         )
 
     def _held(self, content: ports.CertificateHeld, block: Block, _: LoggedEvent) -> None:
-        self._connection.execute(
-            "UPDATE certificates SET flags = flags | ?, hold_counter = ?, reason = ?, changed_at = ?,"
-            " emergency_until = CASE WHEN ? THEN ? ELSE emergency_until END WHERE id = ?",
-            (
-                int(FLAG_OF[content.kind]),
-                content.counter,
-                content.reason,
-                block.time,
-                content.kind == HoldKind.EMERGENCY,
-                content.until,
-                content.certificate,
-            ),
-        )
+        until = content.until if content.kind == HoldKind.EMERGENCY else None
+        self._set_flags(content.certificate, FLAG_OF[content.kind], content.counter, until, block, held=True)
 
     def _released(self, content: ports.CertificateReleased, block: Block, _: LoggedEvent) -> None:
+        until = 0 if content.kind == HoldKind.EMERGENCY else None
+        self._set_flags(content.certificate, FLAG_OF[content.kind], content.counter, until, block, held=False)
+
+    def _set_flags(
+        self, certificate: bytes, flag: HoldFlag, counter: int, until: int | None, block: Block, *, held: bool
+    ) -> None:
+        """As the contract writes the slot: an emergency hold that ended by itself is gone with the next change."""
+        before, emergency_until = self._connection.execute(
+            "SELECT flags, emergency_until FROM certificates WHERE id = ?", (certificate,)
+        ).fetchone()
+        effective = effective_flags(before, emergency_until, block.time)
+        flags = effective | flag if held else effective & ~flag
         self._connection.execute(
-            "UPDATE certificates SET flags = flags & ~?, hold_counter = ?, changed_at = ? WHERE id = ?",
-            (int(FLAG_OF[content.kind]), content.counter, block.time, content.certificate),
+            "UPDATE certificates SET flags = ?, hold_counter = ?, reason = ?, changed_at = ?, emergency_until = ?"
+            " WHERE id = ?",
+            (
+                int(flags),
+                counter,
+                HOLD_REASON if flags & HOLDS else 0,
+                block.time,
+                emergency_until if until is None else until,
+                certificate,
+            ),
         )
 
     def _revoked(self, content: ports.CertificateRevoked, block: Block, _: LoggedEvent) -> None:
         self._connection.execute(
             "UPDATE certificates SET state = ?, reason = ?, changed_at = ? WHERE id = ?",
-            (REVOKED, content.reason, block.time, content.certificate),
+            (STORED_REVOKED, content.reason, block.time, content.certificate),
         )
 
     def _key_blocked(self, content: ports.KeyBlocked, block: Block, _: LoggedEvent) -> None:

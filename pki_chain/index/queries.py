@@ -46,7 +46,7 @@ MAX_FOUND: Final = 100
 
 _FACTS: Final = (
     "c.state, c.flags, c.hold_counter, c.reason, c.changed_at, c.emergency_until, c.not_after, c.profile, c.lot,"
-    " c.batch, c.entry, b.accepted, b.rejected, b.submitted_at, b.window_end, b.settled_at,"
+    " c.batch, c.entry, b.accepted, b.rejected, b.submitted_at, b.window_end, b.decided_at,"
     " coalesce(k.reason, 0), coalesce(k.blocked_at, 0)"
 )
 _FROM: Final = (
@@ -66,8 +66,12 @@ _BATCH: Final = (
 )
 
 _LOT: Final = (
-    "SELECT id, owner, profile, maximum, closes_at, stations, ranges, used, closed, opened_at, opened_by FROM lots"
+    "SELECT * FROM (SELECT l.id, l.owner, l.profile, l.maximum, l.closes_at, l.stations, l.ranges, l.used,"
+    " l.closed OR m.state <> 1 OR m.changed_at > l.opened_at, l.opened_at, l.opened_by"
+    " FROM lots l JOIN members m ON m.id = l.owner)"
 )
+"""A lot ends with its owner's rights, and does not come back with them."""
+
 _PROPOSAL: Final = (
     "SELECT id, member, kind, content_hash, content, made_at, expires_at, executable_at, executed_at FROM proposals"
 )

@@ -33,7 +33,7 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class LotRecord:
-    """A lot as it stands."""
+    """A lot as it stands; `closed` also when its owner lost its rights since it was opened."""
 
     id: int
     terms: LotTerms
@@ -44,7 +44,7 @@ class LotRecord:
 
     def is_open(self, block_time: int) -> bool:
         """Whether it takes certificates in a block of this time."""
-        return not self.closed and block_time <= self.terms.closes_at
+        return not self.closed and block_time < self.terms.closes_at
 
 
 @dataclass(frozen=True, slots=True)

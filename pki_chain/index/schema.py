@@ -88,6 +88,7 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
             "rejected": bytes,
             "submitted_at": int,
             "window_end": int,
+            "decided_at": int,
             "settled_at": int,
             "transaction_hash": bytes,
         },

@@ -14,6 +14,10 @@ STORED_SUPERSEDED: Final = 4
 STORED_REVOKED: Final = 5
 """States that a slot stores beside 1, recorded; everything else follows from batch, key and time."""
 
+HOLDS: Final = int(HoldFlag.OWNER | HoldFlag.CONSORTIUM | HoldFlag.EMERGENCY)
+HOLD_REASON: Final = 6
+"""certificateHold. Source: RFC 5280 §5.3.1."""
+
 _HOLDS: Final = (
     (HoldFlag.OWNER, "owner"),
     (HoldFlag.CONSORTIUM, "consortium"),
@@ -25,8 +29,9 @@ _HOLDS: Final = (
 class CertificateFacts:
     """What the ledger recorded about one certificate, its batch and its key. Times are seconds since 1970.
 
-    `accepted` and `rejected` are the certificate's own bits of its batch; `key_blocked_at` is 0 for a key that is not
-    blocked for everybody; `emergency_until` is 0 without an emergency hold.
+    `accepted` and `rejected` are the certificate's own bits of its batch; `decided_at` is when an endorsement last
+    decided an entry of that batch; `key_blocked_at` is 0 for a key that is not blocked for everybody; `emergency_until` is 0
+    without an emergency hold.
     """
 
     state: int
@@ -44,7 +49,7 @@ class CertificateFacts:
     rejected: bool
     submitted_at: int
     window_end: int
-    settled_at: int
+    decided_at: int
     key_block_reason: int
     key_blocked_at: int
 
@@ -73,11 +78,8 @@ UNKNOWN: Final = CertificateStatus(Status.UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0, 0, ()
 def derive_status(facts: CertificateFacts, block_time: int) -> CertificateStatus:
     """Status at a block's time. Precedence: revoked or blocked key, rejected, lapsed, submitted, expired, superseded,
     held, valid."""
-    flags = facts.flags
-    if flags & HoldFlag.EMERGENCY and block_time >= facts.emergency_until:
-        flags &= ~HoldFlag.EMERGENCY
+    flags = effective_flags(facts.flags, facts.emergency_until, block_time)
     state, reason, since = _judge(facts, flags, block_time)
-    holds = tuple(name for flag, name in _HOLDS if flags & flag)
     return CertificateStatus(
         state=state,
         reason=reason,
@@ -89,8 +91,13 @@ def derive_status(facts: CertificateFacts, block_time: int) -> CertificateStatus
         lot=facts.lot,
         hold_counter=facts.hold_counter,
         flags=flags,
-        holds=holds,
+        holds=tuple(name for flag, name in _HOLDS if flags & flag),
     )
+
+
+def effective_flags(flags: int, emergency_until: int, block_time: int) -> int:
+    """The flags as they hold at a block's time: an emergency hold ends by itself."""
+    return flags if block_time < emergency_until else flags & ~HoldFlag.EMERGENCY
 
 
 def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status, int, int]:  # noqa: PLR0911
@@ -100,7 +107,7 @@ def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status
     if facts.key_blocked_at:
         return Status.REVOKED, facts.key_block_reason, facts.key_blocked_at
     if facts.rejected:
-        return Status.REJECTED, 0, facts.settled_at or facts.submitted_at
+        return Status.REJECTED, 0, facts.decided_at
     if not facts.accepted:
         if block_time > facts.window_end:
             return Status.LAPSED, 0, facts.window_end
@@ -109,6 +116,9 @@ def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status
         return Status.EXPIRED, 0, facts.not_after
     if facts.state == STORED_SUPERSEDED:
         return Status.SUPERSEDED, facts.reason, facts.changed_at
-    if flags & (HoldFlag.OWNER | HoldFlag.CONSORTIUM | HoldFlag.EMERGENCY):
-        return Status.HELD, facts.reason, facts.changed_at
-    return Status.VALID, 0, facts.changed_at
+    since = max(facts.changed_at, facts.decided_at)
+    if flags & HOLDS:
+        return Status.HELD, HOLD_REASON, since
+    if facts.flags & HoldFlag.EMERGENCY:  # one that ended by itself
+        since = max(since, facts.emergency_until)
+    return Status.VALID, 0, since
