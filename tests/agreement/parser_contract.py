@@ -1,0 +1,129 @@
+"""The contract's verdicts, for comparison: CertificateParser on an anvil of its own, asked by eth_call."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from eth_abi import decode, encode
+from eth_hash.auto import keccak
+
+from pki_chain.x509.profile import CertificateRules
+from pki_chain.x509.reasons import Reason
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACT = ROOT / "pki_chain" / "chain" / "artifacts" / "CertificateParser.json"
+ANVIL = ROOT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
+CERTIFICATES_A_CALL = 150
+GAS = 2_000_000_000
+START_S = 20.0
+
+PROFILE = (
+    "(string,bool,bool,bool,bool,uint8,uint8,uint8,uint8,uint16,uint16,uint16,uint32,uint32,uint8,uint8,uint32,uint32)"
+)
+RULES = f"({PROFILE},bytes,(uint8,uint8,uint64,uint64,bytes)[],uint64)"
+# An external library's selector is made from the names of its structs, not from their members.
+CHECK_BATCH = keccak(b"checkBatch(bytes[],CertificateRules)")[:4]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one implementation says of one certificate; with a reason, the rest means nothing and is zero."""
+
+    reason: Reason | None
+    not_after: int = 0
+    spki_hash: bytes = bytes(32)
+    tbs_hash: bytes = bytes(32)
+
+
+class Anvil:
+    """JSON-RPC of one engine."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        self._session = requests.Session()
+
+    def request(self, method: str, *params: object) -> object:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = self._session.post(self._url, json=body, timeout=120).json()
+        if "error" in answer:
+            raise AssertionError(answer["error"])
+        return answer["result"]
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Until it answers. Raises AssertionError when it ended, or is too slow."""
+        deadline = time.monotonic() + START_S
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.request("eth_chainId")
+            except requests.ConnectionError:
+                process.poll()
+            else:
+                return
+        raise AssertionError("anvil does not answer")
+
+    def deploy(self, bytecode: str) -> str:
+        sender = self.request("eth_accounts")[0]  # type: ignore[index]
+        transaction = {"from": sender, "data": bytecode, "gas": hex(GAS)}
+        receipt = self.request("eth_getTransactionReceipt", self.request("eth_sendTransaction", transaction))
+        assert isinstance(receipt, dict)
+        assert receipt["status"] == "0x1"
+        return str(receipt["contractAddress"])
+
+    def call(self, to: str, data: bytes) -> bytes:
+        result = self.request("eth_call", {"to": to, "data": "0x" + data.hex(), "gas": hex(GAS)}, "latest")
+        return bytes.fromhex(str(result)[2:])
+
+
+@contextmanager
+def running_anvil() -> Iterator[Anvil]:
+    """An engine on a free port, ended with the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--hardfork", "osaka", "--gas-limit", str(GAS), "--quiet"]
+    arguments += ["--accounts", "1", "--gas-price", "0", "--base-fee", "0"]
+    process = subprocess.Popen([ANVIL, *arguments])
+    try:
+        anvil = Anvil(port)
+        anvil.wait(process)
+        yield anvil
+    finally:
+        process.terminate()
+        process.wait(timeout=START_S)
+
+
+class ParserContract:
+    """CertificateParser, deployed."""
+
+    def __init__(self, anvil: Anvil) -> None:
+        self._anvil = anvil
+        self._address = anvil.deploy(json.loads(ARTIFACT.read_text())["bytecode"])
+
+    def check(self, certificates: Sequence[bytes], rules: CertificateRules) -> list[Verdict]:
+        """Verdicts in order."""
+        verdicts: list[Verdict] = []
+        for start in range(0, len(certificates), CERTIFICATES_A_CALL):
+            verdicts += self._call(certificates[start : start + CERTIFICATES_A_CALL], rules)
+        return verdicts
+
+    def _call(self, certificates: Sequence[bytes], rules: CertificateRules) -> Iterable[Verdict]:
+        arguments = encode(["bytes[]", RULES], [list(certificates), encode_rules(rules)])
+        answer = self._anvil.call(self._address, CHECK_BATCH + arguments)
+        (checked,) = decode(["(uint16,uint40,bytes32,bytes32)[]"], answer)
+        assert len(checked) == len(certificates)
+        for reason, *facts in checked:
+            yield Verdict(Reason(reason) if reason else None, *facts)
+
+
+def encode_rules(rules: CertificateRules) -> tuple[object, ...]:
+    """As `CertificateRules` in Solidity."""
+    ranges = [(int(span.kind), span.bits, span.first, span.last, span.value) for span in rules.ranges]
+    return (tuple(rules.profile.content().values()), rules.organisation.encode(), ranges, rules.block_time)
