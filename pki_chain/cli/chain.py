@@ -27,10 +27,14 @@ def run(directory: Path, host: str, port: int, chain_id: int | None, heartbeat_s
 
     Prints the endpoint once it answers; an idle ledger makes a block every HEARTBEAT seconds.
     """
-    from pki_chain.chain.engine.embedded import EmbeddedEngine  # noqa: PLC0415 - slow to import
+    from pki_chain.chain.engine.embedded import EmbeddedEngine
 
-    engine = EmbeddedEngine(directory, host, port, chain_id, heartbeat_s)
-    engine.start()
-    started = {"endpoint": engine.endpoint, "chain_id": engine.chain_id, "directory": str(directory)}
-    click.echo(json.dumps(started) if as_json else f"ledger {engine.chain_id} answers at {engine.endpoint}")
-    engine.serve_forever()
+    class AnnouncedEngine(EmbeddedEngine):
+        """Says where it answers as soon as it does."""
+
+        def start(self) -> None:
+            super().start()
+            started = {"endpoint": self.endpoint, "chain_id": self.chain_id, "directory": str(directory)}
+            click.echo(json.dumps(started) if as_json else f"ledger {self.chain_id} answers at {self.endpoint}")
+
+    AnnouncedEngine(directory, host, port, chain_id, heartbeat_s).serve_forever()

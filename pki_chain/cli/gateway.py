@@ -21,7 +21,7 @@ def gateway() -> None:
 @json_option
 def run(config: MemberConfig, *, as_json: bool) -> None:
     """Serve REST on [gateway] host and port until SIGTERM or SIGINT."""
-    from pki_chain.gateway.serve import run as serve  # noqa: PLC0415 - slow to import
+    from pki_chain.gateway.serve import run as serve
 
     address = f"http://{config.gateway.host}:{config.gateway.port}"
     starting = {"member": config.member.name, "address": address}

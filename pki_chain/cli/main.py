@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -70,6 +71,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(141)
+    except Exception as error:
+        if os.environ.get("TALLY_DEBUG"):
+            raise
+        defect = TallyError(f"{type(error).__name__}: {error}; a defect: TALLY_DEBUG=1 shows where, please report it")
+        report_failure(defect, as_json=as_json)
+        sys.exit(defect.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

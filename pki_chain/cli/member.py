@@ -50,14 +50,14 @@ def member_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def load_signer(config: MemberConfig, label: str) -> Signer:
     """Open one of the member's keys. Raises `ConfigurationError` that names what is missing."""
-    from pki_chain.chain.signer import Keystore  # noqa: PLC0415 - slow to import, and few commands sign
+    from pki_chain.chain.signer import Keystore
 
     return Keystore.open(config.keystore.directory, config.keystore.passphrase_file).load(label)
 
 
 def gateway_client(config: MemberConfig | None, gateways: tuple[str, ...]) -> GatewayClient:
     """A client of the gateways that were named, else of those in the settings."""
-    from pki_chain.station.gateway_client import GatewayClient  # noqa: PLC0415 - as above
+    from pki_chain.station.gateway_client import GatewayClient
 
     named = gateways or (config.station.gateways if config else ())
     return GatewayClient(named, timeout_s=config.ledger.timeout_s if config else 10.0)

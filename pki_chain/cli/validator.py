@@ -22,7 +22,7 @@ def validator() -> None:
 @json_option
 def run(config: MemberConfig, poll_s: float, *, as_json: bool) -> None:
     """Follow the ledger and endorse every batch that awaits this member, until SIGTERM or SIGINT."""
-    from pki_chain.validator.run import Validator, serve  # noqa: PLC0415 - slow to import
+    from pki_chain.validator.run import Validator, serve
 
     with Validator.open(config) as process:
         started = {"member": config.member.name, "endorser": process.endorser, "rules": list(process.rule_names)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,15 +63,22 @@ def found_consortium(
     connection = Connection(tuple(endpoints))
     connection.chain_id()  # before any key is made: a ledger that does not answer should leave nothing behind
     report("making directories and keys")
-    members = tuple(create_member_directory(directory / founder.label, founder) for founder in founders)
-    report("deploying the contracts and founding")
-    consortium = deploy(
-        connection,
-        Signer.ephemeral(),
-        secrets.token_bytes(32),
-        _plan(members, quorum, parameters),
-        lambda typed: _sign(members, typed),
-    )
+    made: list[MemberDirectory] = []
+    try:
+        made += (create_member_directory(directory / founder.label, founder) for founder in founders)
+        report("deploying the contracts and founding")
+        consortium = deploy(
+            connection,
+            Signer.ephemeral(),
+            secrets.token_bytes(32),
+            _plan(made, quorum, parameters),
+            lambda typed: _sign(made, typed),
+        )
+    except BaseException:
+        for member in made:  # keys of a consortium that does not exist: the next try makes its own
+            shutil.rmtree(member.path)
+        raise
+    members = tuple(made)
     consortium = consortium.with_endpoints(tuple(endpoints))
     consortium.store(consortium_path)
     for number, member in enumerate(members, 1):

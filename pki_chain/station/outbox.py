@@ -55,6 +55,8 @@ CREATE TABLE IF NOT EXISTS station (
 ) STRICT;
 """
 
+_ENTRY = "SELECT id, lot, profile, sha256, der, source, state, reason, explanation, tries FROM entries "
+
 
 class EntryState(StrEnum):
     """Where a certificate stands. The last five are final."""
@@ -268,7 +270,7 @@ class StationOutbox:
 
     def _entries(self, condition: str, values: tuple[object, ...]) -> list[Entry]:
         found = self._connection.execute(
-            f"SELECT id, lot, profile, sha256, der, source, state, reason, explanation, tries FROM entries {condition}",
+            _ENTRY + condition,
             values,
         )
         return [

@@ -1,0 +1,158 @@
+"""`tally certificate`: show, ask, hold, release, revoke; by SHA-256 of the DER, or by the file itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pki_chain.cli.member import config_option, gateway_client, gateway_option, load_signer, member_command
+from pki_chain.cli.output import command_group, json_option, print_result
+from pki_chain.config import MemberConfig
+from pki_chain.errors import InputError
+
+if TYPE_CHECKING:
+    from pki_chain.ports import HoldKind
+    from pki_chain.station.gateway_client import GatewayClient
+    from pki_chain.station.orders import Orders
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HOLD_REASON = 6
+_REVOCATION_REASONS = {
+    "unspecified": 0,
+    "key-compromise": 1,
+    "affiliation-changed": 3,
+    "superseded": 4,
+    "cessation-of-operation": 5,
+    "privilege-withdrawn": 9,
+}
+"""CRLReason of RFC 5280 §5.3.1; the others are not for devices or not final."""
+
+certificate_argument = click.argument("which", metavar="SHA256|FILE")
+
+
+@command_group("certificate")
+def certificate() -> None:
+    """Ask about a certificate, hold, release or revoke it."""
+
+
+def ledgerless(config_path: Path) -> MemberConfig | None:
+    """Settings if there are any: whoever only asks needs none beside --gateway."""
+    return MemberConfig.load(config_path) if config_path.exists() else None
+
+
+@certificate.command()
+@certificate_argument
+@gateway_option
+@config_option
+@json_option
+def show(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
+    """Show what the gateway knows of a certificate."""
+    client = gateway_client(ledgerless(config_path), gateways)
+    answer = client.get(f"/v1/certificates/{read_sha256(which)}")
+    print_result(answer, _lines(answer), as_json=as_json)
+
+
+@certificate.command()
+@certificate_argument
+@gateway_option
+@config_option
+@json_option
+def status(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
+    """Ask whether a certificate is valid now."""
+    client = gateway_client(ledgerless(config_path), gateways)
+    answer = client.get(f"/v1/certificates/{read_sha256(which)}/status")
+    print_result(answer, _lines(answer), as_json=as_json)
+
+
+@certificate.command()
+@certificate_argument
+@click.option("--emergency", is_flag=True, help="For a certificate of another member; for a bounded time, on record.")
+@click.option("--key", default="duty", show_default=True, help="Label or address of the key; duty or administrator.")
+@gateway_option
+@member_command
+@json_option
+def hold(
+    config: MemberConfig, which: str, key: str, gateways: tuple[str, ...], *, emergency: bool, as_json: bool
+) -> None:
+    """Hold a certificate at once: relying parties cut it off, and it can be released."""
+    client = gateway_client(config, gateways)
+    identifier, counter = _identify(config, client, which)
+    kind = _kind(emergency=emergency)
+    outcome = _orders(config, key, client).hold(identifier, kind, _HOLD_REASON, counter)
+    print_result(_done(which, outcome.transaction, "held"), f"{which} is held", as_json=as_json)
+
+
+@certificate.command()
+@certificate_argument
+@click.option("--emergency", is_flag=True, help="Lift this member's emergency hold.")
+@click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
+@gateway_option
+@member_command
+@json_option
+def release(
+    config: MemberConfig, which: str, key: str, gateways: tuple[str, ...], *, emergency: bool, as_json: bool
+) -> None:
+    """Lift a hold."""
+    client = gateway_client(config, gateways)
+    identifier, counter = _identify(config, client, which)
+    outcome = _orders(config, key, client).release(identifier, _kind(emergency=emergency), 0, counter)
+    print_result(_done(which, outcome.transaction, "released"), f"{which} is released", as_json=as_json)
+
+
+@certificate.command()
+@certificate_argument
+@click.option("--reason", type=click.Choice(list(_REVOCATION_REASONS)), default="unspecified", show_default=True)
+@click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
+@gateway_option
+@member_command
+@json_option
+def revoke(
+    config: MemberConfig, which: str, reason: str, key: str, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Revoke a certificate for good."""
+    client = gateway_client(config, gateways)
+    identifier, _ = _identify(config, client, which)
+    outcome = _orders(config, key, client).revoke(identifier, _REVOCATION_REASONS[reason])
+    print_result(_done(which, outcome.transaction, "revoked"), f"{which} is revoked for good", as_json=as_json)
+
+
+def read_sha256(which: str) -> str:
+    """The hash given, or that of the certificate (DER or PEM) in the file given. Raises `InputError`."""
+    from pki_chain.cli.station import read_certificates
+
+    if _SHA256.fullmatch(which.lower()):
+        return which.lower()
+    path = Path(which)
+    if not path.is_file():
+        raise InputError(f"{which!r} is neither a SHA-256 of 64 hexadecimal digits nor a file")
+    return hashlib.sha256(read_certificates((path,))[0][1]).hexdigest()
+
+
+def _identify(config: MemberConfig, client: GatewayClient, which: str) -> tuple[bytes, int]:
+    """Id on the ledger and hold counter: the gateway tells which certificate, the ledger itself its counter."""
+    raise NotImplementedError
+
+
+def _kind(*, emergency: bool) -> HoldKind:
+    from pki_chain.ports import HoldKind
+
+    return HoldKind.EMERGENCY if emergency else HoldKind.OWNER
+
+
+def _orders(config: MemberConfig, key: str, client: GatewayClient) -> Orders:
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.orders import Orders
+
+    return Orders(TypedTexts(config.load_consortium()), load_signer(config, key), client)
+
+
+def _done(which: str, transaction: str, state: str) -> dict[str, Any]:
+    return {"certificate": read_sha256(which), "state": state, "transaction": transaction}
+
+
+def _lines(answer: dict[str, Any]) -> str:
+    return "\n".join(f"{key:<14} {value}" for key, value in answer.items() if value is not None)

@@ -1,0 +1,286 @@
+"""`tally consortium`: founding, members, proposals and votes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
+from pki_chain.cli.output import command_group, json_option, print_result
+from pki_chain.config import MemberConfig
+from pki_chain.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from pki_chain.ports import ProposalMade
+    from pki_chain.station.orders import Orders
+
+_KINDS = (
+    "admit",
+    "suspend",
+    "restore",
+    "remove",
+    "block-key",
+    "set-profile",
+    "set-electorate",
+    "set-parameters",
+    "add-name-space",
+    "remove-name-space",
+    "set-directory",
+    "hold-certificate",
+    "release-certificate",
+)
+
+key_option = click.option(
+    "--key", default="administrator", show_default=True, help="Label or address of the administrator's key."
+)
+
+
+@command_group("consortium")
+def consortium() -> None:
+    """Who is in the consortium, and what it decides: more than two thirds of all members."""
+
+
+@consortium.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--rpc", "endpoints", multiple=True, required=True, metavar="URL", help="Ledger; may be repeated.")
+@click.option("--founders", "founders_file", type=click.Path(dir_okay=False, path_type=Path), help="TOML: see below.")
+@click.option("--quorum", default=2, show_default=True, type=click.IntRange(2, 255), help="k of the electorate.")
+@click.option("--port", "ports", multiple=True, metavar="LABEL=PORT", help="Port of a member's gateway.")
+@click.option("--delay", "delay_s", default=172_800, show_default=True, help="Delay on quorum and Directory, seconds.")
+@json_option
+def init(
+    directory: Path,
+    endpoints: tuple[str, ...],
+    founders_file: Path | None,
+    quorum: int,
+    ports: tuple[str, ...],
+    delay_s: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Found a consortium on a running ledger.
+
+    Makes DIRECTORY/<label>/ for each founder, with tally.toml, rules.toml, keystore/ and data/, and the public
+    DIRECTORY/consortium.json. Without --founders: an operator, a vendor, an OEM and a certificate authority.
+
+    \b
+    [[founder]]
+    label = "operator"
+    kind = "operator"        # operator, vendor, oem, certificate-authority, service, regulator
+    name = "Nordlicht Mobil"
+    spaces = ["dns:nordlicht.example", "urn:urn:dev:nordlicht:", "oui:02a0f1"]
+    relayer = true           # runs a gateway
+    station = false          # has a production line
+    """
+    from pki_chain.chain.founding import Parameters
+    from pki_chain.founding.consortium import found_consortium
+    from pki_chain.founding.founders import DEMO_FOUNDERS, load_founders
+    from pki_chain.founding.member_directory import Services
+
+    founders = load_founders(founders_file) if founders_file else DEMO_FOUNDERS
+    numbers = {founder.label: 8080 + number for number, founder in enumerate(founders) if founder.has_relayer}
+    for given in ports:
+        label, _, port = given.partition("=")
+        if label not in numbers or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+            raise InputError(f"--port {given!r} is not LABEL=PORT with one of {', '.join(numbers)}")
+        numbers[label] = int(port)
+    gateways = tuple(f"http://127.0.0.1:{port}" for port in numbers.values())
+
+    def near(label: str) -> tuple[str, ...]:
+        own = f"http://127.0.0.1:{numbers[label]}" if label in numbers else ""
+        return tuple(sorted(gateways, key=lambda each: each != own))
+
+    founded = found_consortium(
+        directory,
+        founders,
+        endpoints,
+        quorum=quorum,
+        parameters=Parameters(delay_s=delay_s),
+        services={
+            founder.label: Services(gateway_port=numbers.get(founder.label, 0), gateways=near(founder.label))
+            for founder in founders
+        },
+        report=(lambda _: None) if as_json else (lambda text: click.echo(text, err=True)),
+    )
+    file = founded.consortium
+    result = {
+        "consortium_file": str(founded.consortium_path),
+        "chain_id": file.chain_id,
+        "consortium": file.consortium,
+        "certificate_registry": file.certificate_registry,
+        "members": [
+            {
+                "id": number,
+                "label": member.founder.label,
+                "name": member.founder.name,
+                "kind": member.founder.kind.name.lower().replace("_", "-"),
+                "directory": str(member.path),
+                "accounts": dict(member.accounts),
+            }
+            for number, member in enumerate(founded.members, 1)
+        ],
+    }
+    lines = [f"consortium {file.consortium} on chain {file.chain_id}, k = {quorum} of {len(founders)} members:"]
+    lines += [
+        f"  {number} {member.founder.name} ({member.founder.label}): {member.path}"
+        for number, member in enumerate(founded.members, 1)
+    ]
+    lines.append(f"public file: {founded.consortium_path}")
+    print_result(result, "\n".join(lines), as_json=as_json)
+
+
+@consortium.command()
+@member_command
+@json_option
+def members(config: MemberConfig, *, as_json: bool) -> None:
+    """List the members as the ledger has them."""
+    from pki_chain.chain.ledger import LedgerClient
+
+    ledger = LedgerClient(config.load_consortium(), config.ledger.timeout_s)
+    found = []
+    for number in range(1, ledger.member_count() + 1):
+        member = ledger.member(number)
+        if member is not None:
+            kind = member.kind.name.lower().replace("_", "-")
+            found.append({"id": number, "name": member.name, "kind": kind, "state": member.state.name.lower()})
+    electorate = ledger.electorate(ledger.current_electorate())
+    result = {"members": found, "electorate": list(electorate.members), "quorum": electorate.quorum}
+    lines = [f"{each['id']:>3}  {each['state']:<10} {each['kind']:<22} {each['name']}" for each in found]
+    lines.append(f"electorate: {', '.join(map(str, electorate.members))}; k = {electorate.quorum}")
+    print_result(result, "\n".join(lines), as_json=as_json)
+
+
+@consortium.command()
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("arguments", nargs=-1)
+@key_option
+@gateway_option
+@member_command
+@json_option
+def propose(
+    config: MemberConfig, kind: str, arguments: tuple[str, ...], key: str, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Propose KIND with its ARGUMENTS; the proposer's vote for it is included.
+
+    \b
+    admit FILE.json                     suspend|restore|remove MEMBER
+    block-key SPKI-SHA256 REASON        set-electorate MEMBER,MEMBER,... QUORUM
+    set-profile NUMBER FILE.json        set-parameters FILE.json
+    add-name-space MEMBER SPACE         remove-name-space MEMBER SPACE
+    set-directory NAME ADDRESS HASH     hold-certificate ID REASON
+    release-certificate ID
+    """
+    from pki_chain.founding.proposal import ProposalKind, content_hash, encode_content
+    from pki_chain.ports import ProposalMade
+
+    number = ProposalKind[kind.upper().replace("-", "_")]
+    content = encode_content(number, arguments)
+    hashed = content_hash(content)
+    outcome = _orders(config, key, gateways).propose(number, content, hashed)
+    made = _events(config, ProposalMade, outcome.block)
+    proposal = next(each.proposal for each in made if each.content_hash == hashed and each.member == config.member.id)
+    result = {"proposal": proposal, "kind": kind, "content_hash": "0x" + hashed.hex()}
+    print_result(
+        result, f"proposal {proposal} ({kind}), content {hashed.hex()}: others vote, then execute", as_json=as_json
+    )
+
+
+@consortium.command()
+@click.argument("proposal", type=click.IntRange(1, 2**63 - 1))
+@click.option("--against", is_flag=True, help="Vote against it. [default: for it]")
+@click.option("--content-hash", help="Vote only if this is the hash of its content, as told by a way of your own.")
+@key_option
+@gateway_option
+@member_command
+@json_option
+def vote(
+    config: MemberConfig,
+    proposal: int,
+    content_hash: str | None,
+    key: str,
+    gateways: tuple[str, ...],
+    *,
+    against: bool,
+    as_json: bool,
+) -> None:
+    """Vote on PROPOSAL."""
+    made = _proposal(config, proposal)
+    if content_hash is not None and content_hash.removeprefix("0x") != made.content_hash.hex():
+        raise InputError(f"the content of proposal {proposal} has hash {made.content_hash.hex()}: do not vote for it")
+    _orders(config, key, gateways).vote(proposal, made.content_hash, support=not against)
+    said = "against" if against else "for"
+    print_result({"proposal": proposal, "support": not against}, f"voted {said} proposal {proposal}", as_json=as_json)
+
+
+@consortium.command()
+@click.argument("proposal", type=click.IntRange(1, 2**63 - 1))
+@gateway_option
+@member_command
+@json_option
+def execute(config: MemberConfig, proposal: int, gateways: tuple[str, ...], *, as_json: bool) -> None:
+    """Carry out PROPOSAL once enough members voted for it, and after its delay where it has one."""
+    made = _proposal(config, proposal)
+    _orders(config, "administrator", gateways).execute(proposal, made.content)
+    print_result({"proposal": proposal, "executed": True}, f"proposal {proposal} is carried out", as_json=as_json)
+
+
+@consortium.command()
+@click.argument("proposal", type=click.IntRange(1, 2**63 - 1))
+@member_command
+@json_option
+def show(config: MemberConfig, proposal: int, *, as_json: bool) -> None:
+    """Show PROPOSAL with its votes."""
+    from pki_chain.founding.proposal import ProposalKind
+    from pki_chain.ports import ProposalAdopted, ProposalExecuted, VoteCast
+
+    made = _proposal(config, proposal)
+    votes = {each.member: each.support for each in _events(config, VoteCast) if each.proposal == proposal}
+    adopted = [each for each in _events(config, ProposalAdopted) if each.proposal == proposal]
+    executed = any(each.proposal == proposal for each in _events(config, ProposalExecuted))
+    state = "executed" if executed else "adopted" if adopted else "open"
+    result = {
+        "proposal": proposal,
+        "kind": ProposalKind(made.kind).label,
+        "by": made.member,
+        "content": "0x" + made.content.hex(),
+        "content_hash": "0x" + made.content_hash.hex(),
+        "expires_at": made.expires_at,
+        "state": state,
+        "executable_at": adopted[-1].executable_at if adopted else None,
+        "votes": {str(member): support for member, support in sorted(votes.items())},
+    }
+    lines = [
+        f"proposal {proposal}: {result['kind']} by member {made.member}: {state}",
+        f"  content 0x{made.content.hex()}",
+    ]
+    lines += [f"  member {member}: {'for' if support else 'against'}" for member, support in sorted(votes.items())]
+    print_result(result, "\n".join(lines), as_json=as_json)
+
+
+def _orders(config: MemberConfig, key: str, gateways: tuple[str, ...]) -> Orders:
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.orders import Orders
+
+    texts = TypedTexts(config.load_consortium())
+    return Orders(texts, load_signer(config, key), gateway_client(config, gateways))
+
+
+def _events(config: MemberConfig, kind: type[Any], block: int | None = None) -> list[Any]:
+    """Events of one kind, of one block or of the whole ledger: governance is rare, so that this stays small."""
+    from pki_chain.chain.ledger import LedgerClient
+
+    consortium_file = config.load_consortium()
+    ledger = LedgerClient(consortium_file, config.ledger.timeout_s)
+    first, last = (block, block) if block is not None else (consortium_file.founding_block, ledger.head().number)
+    return [event.content for event in ledger.events(first, last) if isinstance(event.content, kind)]
+
+
+def _proposal(config: MemberConfig, number: int) -> ProposalMade:
+    from pki_chain.ports import ProposalMade
+
+    for made in _events(config, ProposalMade):
+        if made.proposal == number:
+            return made  # type: ignore[no-any-return]
+    raise NotFoundError(f"the ledger has no proposal {number}: correct the number")

@@ -1,0 +1,201 @@
+"""`tally station`: the accounts of production lines, and what they submit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
+from pki_chain.cli.output import command_group, json_option, print_result, progress_bar
+from pki_chain.config import MemberConfig
+from pki_chain.errors import InputError, RefusedError, StaleError
+from pki_chain.station.outbox import FINAL_STATES, Entry, EntryState
+
+if TYPE_CHECKING:
+    from pki_chain.station.submit import Station
+
+_MAXIMUM_FILE_BYTES = 1 << 20
+_SHOWN = 20
+
+
+@command_group("station")
+def station() -> None:
+    """Production lines: add and suspend their accounts, submit certificates."""
+
+
+@station.command()
+@click.argument("label")
+@click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
+@gateway_option
+@member_command
+@json_option
+def add(config: MemberConfig, label: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
+    """Make a station key LABEL in the member's keystore, and register its account."""
+    from pki_chain.chain.signer import Keystore
+
+    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
+    known = {entry.label: entry.address for entry in keystore.list()}
+    account = known.get(label) or keystore.create(label)
+    _set_account(config, account, key, gateways, active=True)
+    print_result({"station": account, "label": label}, f"station {label} is {account}", as_json=as_json)
+
+
+@station.command()
+@click.argument("station_account", metavar="STATION")
+@click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
+@gateway_option
+@member_command
+@json_option
+def suspend(config: MemberConfig, station_account: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
+    """Suspend STATION (label or address) at once: nothing more gets in with its key."""
+    from pki_chain.chain.signer import Keystore
+
+    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
+    known = {entry.label: entry.address for entry in keystore.list()}
+    account = known.get(station_account, station_account)
+    _set_account(config, account, key, gateways, active=False)
+    print_result({"station": account, "active": False}, f"station {account} is suspended", as_json=as_json)
+
+
+def _set_account(config: MemberConfig, account: str, key: str, gateways: tuple[str, ...], *, active: bool) -> None:
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.ports import Address, Role
+    from pki_chain.station.orders import Orders
+
+    orders = Orders(TypedTexts(config.load_consortium()), load_signer(config, key), gateway_client(config, gateways))
+    orders.set_account(config.member.id, Address(account), Role.STATION, active=active)
+
+
+@station.command()
+@click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE|DIRECTORY]...")
+@click.option("--lot", "lot_number", type=click.IntRange(1, 2**40 - 1), help="The lot; needed with new certificates.")
+@click.option("--no-check", is_flag=True, help="Send without the local check; contract and validators still judge.")
+@click.option("--copies", default=1, show_default=True, type=click.IntRange(1, 16), help="Gateways to send each to.")
+@click.option(
+    "--wait", "timeout_s", default=600.0, show_default=True, type=click.FloatRange(1, 604_800), help="Seconds."
+)
+@click.option("--tries", default=3, show_default=True, type=click.IntRange(1, 100), help="Batches for a lapsing entry.")
+@gateway_option
+@member_command
+@json_option
+def submit(
+    config: MemberConfig,
+    sources: tuple[Path, ...],
+    lot_number: int | None,
+    copies: int,
+    timeout_s: float,
+    tries: int,
+    gateways: tuple[str, ...],
+    *,
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Submit certificates (*.cer, DER or PEM) and wait until each is valid, or refused with a reason.
+
+    They are stored before anything is sent: after an interruption, run the same command again, also without any FILE.
+    Exit code 0: all of this call's lot are valid; 77: some are not; 75: some are undecided yet.
+    """
+    from pki_chain.chain.ledger import LedgerClient
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.lot import fetch_lot
+    from pki_chain.station.submit import Station, StationSettings
+
+    if sources and lot_number is None:
+        raise InputError("--lot is missing: say in which lot these certificates are")
+    consortium = config.load_consortium()
+    opened = None
+    ledger = LedgerClient(consortium, config.ledger.timeout_s)
+    if sources and lot_number is not None:
+        opened = fetch_lot(ledger, consortium, lot_number)
+    with Station(
+        config.station.data,
+        load_signer(config, config.station.account),
+        texts=TypedTexts(consortium),
+        gateways=gateway_client(config, gateways),
+        settings=StationSettings(copies=copies, maximum_tries=tries),
+    ) as line:
+        if opened is not None and lot_number is not None:
+            rules = None if no_check else opened.rules(ledger.head().time)
+            line.take_in(lot_number, opened.terms.profile, read_certificates(sources), rules)
+        finished = _run(line, timeout_s, quiet=as_json)
+        entries = line.outbox.entries(lot_number)
+    _print_outcome(entries, as_json=as_json)
+    if not finished:
+        raise StaleError("some certificates are undecided yet: run `tally station submit` again to go on waiting")
+    bad = sum(entry.state is not EntryState.VALID for entry in entries)
+    if bad:
+        raise RefusedError(f"{bad} of {len(entries)} certificates did not become valid: see the reasons above")
+
+
+def _run(line: Station, timeout_s: float, *, quiet: bool) -> bool:
+    stop = threading.Event()
+
+    def end(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with progress_bar("certificates decided", sum(line.outbox.counts().values()), quiet=quiet) as progress:
+
+            def report(counts: Mapping[EntryState, int]) -> None:
+                progress(sum(count for state, count in counts.items() if state in FINAL_STATES))
+
+            return line.run(stop, timeout_s=timeout_s, report=report)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def read_certificates(sources: tuple[Path, ...]) -> list[tuple[str, bytes]]:
+    """Certificates from files and from the *.cer, *.crt, *.pem and *.der files of directories: (name, DER).
+
+    Bytes that are no PEM are taken as they are. Raises `InputError`.
+    """
+    import ssl
+
+    found = []
+    for source in sources:
+        paths = [source]
+        if source.is_dir():
+            paths = sorted(path for path in source.iterdir() if path.suffix in {".cer", ".crt", ".pem", ".der"})
+        for path in paths:
+            try:
+                content = path.read_bytes()
+                if content.startswith(b"-----BEGIN CERTIFICATE-----"):
+                    content = ssl.PEM_cert_to_DER_cert(content.decode("ascii").strip())
+            except (OSError, ValueError) as error:
+                raise InputError(f"cannot read a certificate from {path}: {error}") from error
+            if len(content) > _MAXIMUM_FILE_BYTES:
+                raise InputError(f"{path} is longer than {_MAXIMUM_FILE_BYTES} bytes: it is no certificate")
+            found.append((path.name, content))
+    return found
+
+
+def _print_outcome(entries: list[Entry], *, as_json: bool) -> None:
+    from pki_chain.x509.reasons import Reason
+
+    counts: dict[str, int] = {}
+    for entry in entries:
+        counts[entry.state] = counts.get(entry.state, 0) + 1
+    listed = [
+        {
+            "source": entry.source,
+            "sha256": entry.sha256.hex(),
+            "state": entry.state,
+            "reason": Reason(entry.reason).label if entry.reason else None,
+            "explanation": entry.explanation or None,
+        }
+        for entry in entries
+    ]
+    lines = [", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing in the outbox"]
+    others = [entry for entry in entries if entry.state is not EntryState.VALID]
+    lines += [f"  {entry.source}: {entry.state}: {entry.explanation}" for entry in others[:_SHOWN]]
+    if len(others) > _SHOWN:
+        lines.append(f"  and {len(others) - _SHOWN} more: --json lists them all")
+    print_result({"counts": counts, "certificates": listed}, "\n".join(lines), as_json=as_json)

@@ -1,0 +1,160 @@
+"""Contents of proposals as `abi.encode` of their kind's arguments. Source: docs/ledger.md, contracts/Consortium.sol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
+from eth_hash.auto import keccak
+
+from pki_chain.chain.founding import (
+    DIRECTORY_TYPE,
+    MEMBER_TYPE,
+    PARAMETERS_TYPE,
+    PROFILE_FIELDS,
+    PROFILE_SEED_TYPE,
+    SPACE_TYPE,
+    MemberPlan,
+    Parameters,
+    ProfilePlan,
+    space_value,
+)
+from pki_chain.errors import InputError
+from pki_chain.founding.founders import parse_space
+from pki_chain.ports import Address, MemberKind
+
+
+class ProposalKind(IntEnum):
+    """What members vote on; numbers of `IConsortium.ProposalKind`."""
+
+    ADMIT = 1
+    SUSPEND = 2
+    RESTORE = 3
+    REMOVE = 4
+    BLOCK_KEY = 5
+    SET_PROFILE = 6
+    SET_ELECTORATE = 7
+    SET_PARAMETERS = 8
+    ADD_NAME_SPACE = 9
+    REMOVE_NAME_SPACE = 10
+    SET_DIRECTORY = 11
+    HOLD_CERTIFICATE = 12
+    RELEASE_CERTIFICATE = 13
+
+    @property
+    def label(self) -> str:
+        """As the command line spells it."""
+        return self.name.lower().replace("_", "-")
+
+
+def content_hash(content: bytes) -> bytes:
+    """keccak256 of the content: what votes are bound to."""
+    return keccak(content)
+
+
+def encode_content(kind: ProposalKind, arguments: Sequence[str]) -> bytes:
+    """The content of a proposal from its arguments as people write them (see `USAGE`). Raises `InputError`."""
+    usage, build = _BUILDERS[kind]
+    if len(arguments) != len(usage.split()):
+        raise InputError(f"a proposal {kind.label} takes {usage}: {len(arguments)} arguments were given")
+    try:
+        types, values = build(*arguments)
+        return encode(types, values)
+    except (ValueError, TypeError, KeyError, EncodingError, OSError) as error:
+        raise InputError(
+            f"a proposal {kind.label} takes {usage}: {error or type(error).__name__}. Correct the arguments."
+        ) from error
+
+
+def _member(member: str) -> tuple[list[str], list[Any]]:
+    return ["uint16"], [int(member)]
+
+
+def _hash_and_reason(value: str, reason: str) -> tuple[list[str], list[Any]]:
+    return ["bytes32", "uint8"], [_bytes32(value), int(reason)]
+
+
+def _hash(value: str) -> tuple[list[str], list[Any]]:
+    return ["bytes32"], [_bytes32(value)]
+
+
+def _space(member: str, space: str) -> tuple[list[str], list[Any]]:
+    return ["uint16", SPACE_TYPE], [int(member), space_value(parse_space(space))]
+
+
+def _electorate(members: str, quorum: str) -> tuple[list[str], list[Any]]:
+    return ["uint16[]", "uint8"], [[int(each) for each in members.split(",")], int(quorum)]
+
+
+def _directory(name: str, address: str, code_hash: str) -> tuple[list[str], list[Any]]:
+    return [DIRECTORY_TYPE], [(keccak(name.encode("ascii")), address, _bytes32(code_hash))]
+
+
+def _parameters(file: str) -> tuple[list[str], list[Any]]:
+    return [PARAMETERS_TYPE], [Parameters(**_load(file)).value()]
+
+
+def _profile(number: str, file: str) -> tuple[list[str], list[Any]]:
+    content = _load(file)
+    if set(content) != set(PROFILE_FIELDS):
+        raise ValueError(f"{file} must have exactly the fields {', '.join(PROFILE_FIELDS)}")
+    return [PROFILE_SEED_TYPE], [ProfilePlan(int(number), content).value()]
+
+
+def _admit(file: str) -> tuple[list[str], list[Any]]:
+    content = _load(file)
+    accounts = {
+        key: tuple(Address(each) for each in content.pop(key, ()))
+        for key in ("administrators", "duty_accounts", "endorsers", "stations")
+    }
+    plan = MemberPlan(
+        kind=MemberKind[content.pop("kind").upper().replace("-", "_")],
+        name=content.pop("name"),
+        spaces=tuple(parse_space(each) for each in content.pop("spaces", ())),
+        **accounts,
+    )
+    if content:
+        raise ValueError(f"{file}: unknown key {sorted(content)[0]!r}")
+    return [MEMBER_TYPE], [plan.value()]
+
+
+def _load(file: str) -> dict[str, Any]:
+    content = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise TypeError(f"{file} is no JSON object")
+    return content
+
+
+def _bytes32(value: str) -> bytes:
+    found = bytes.fromhex(value.removeprefix("0x"))
+    if len(found) != 32:
+        raise ValueError(f"{value!r} is not 64 hexadecimal digits")
+    return found
+
+
+_BUILDERS: Mapping[ProposalKind, tuple[str, Callable[..., tuple[list[str], list[Any]]]]] = MappingProxyType(
+    {
+        ProposalKind.ADMIT: ("FILE.json", _admit),
+        ProposalKind.SUSPEND: ("MEMBER", _member),
+        ProposalKind.RESTORE: ("MEMBER", _member),
+        ProposalKind.REMOVE: ("MEMBER", _member),
+        ProposalKind.BLOCK_KEY: ("SPKI-SHA256 REASON", _hash_and_reason),
+        ProposalKind.SET_PROFILE: ("NUMBER FILE.json", _profile),
+        ProposalKind.SET_ELECTORATE: ("MEMBER,MEMBER,... QUORUM", _electorate),
+        ProposalKind.SET_PARAMETERS: ("FILE.json", _parameters),
+        ProposalKind.ADD_NAME_SPACE: ("MEMBER SPACE", _space),
+        ProposalKind.REMOVE_NAME_SPACE: ("MEMBER SPACE", _space),
+        ProposalKind.SET_DIRECTORY: ("NAME ADDRESS CODE-HASH", _directory),
+        ProposalKind.HOLD_CERTIFICATE: ("CERTIFICATE-ID REASON", _hash_and_reason),
+        ProposalKind.RELEASE_CERTIFICATE: ("CERTIFICATE-ID", _hash),
+    }
+)
+
+USAGE: Mapping[str, str] = MappingProxyType({kind.label: usage for kind, (usage, _) in _BUILDERS.items()})
+"""Arguments of each kind, as `tally consortium propose` takes them."""

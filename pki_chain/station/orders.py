@@ -1,0 +1,190 @@
+"""Orders that a person's or a line's key signs on its own machine, and any gateway carries to the ledger."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pki_chain.chain.signer import Signer
+from pki_chain.chain.typed_data import TypedData, TypedTexts
+from pki_chain.errors import LedgerUnavailableError, RefusedError
+from pki_chain.ports import Address, HoldKind, LotTerms, Role
+from pki_chain.station.gateway_client import GatewayClient
+
+DEADLINE_S: Final = 3_600
+_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOutcome:
+    """An order that is on the ledger: its id at the gateway, its transaction, the block, and the gateway's answer."""
+
+    id: str
+    transaction: str
+    block: int
+    content: Mapping[str, Any]
+
+
+class Orders:
+    """Signs orders with one key and sends them through gateways; each method waits until the ledger has it.
+
+    Every method raises `RefusedError` when gateway or ledger refuse, and `LedgerUnavailableError` when no gateway
+    answers or the outcome is not known after `timeout_s`.
+    """
+
+    def __init__(
+        self,
+        texts: TypedTexts,
+        signer: Signer,
+        gateways: GatewayClient,
+        *,
+        timeout_s: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._texts = texts
+        self._signer = signer
+        self._gateways = gateways
+        self._timeout_s = timeout_s
+        self._clock = clock
+
+    @property
+    def signer(self) -> Address:
+        return self._signer.address
+
+    def hold(self, certificate: bytes, kind: HoldKind, reason: int, counter: int) -> OrderOutcome:
+        """Hold a certificate; `counter` is its hold counter as it stands."""
+        deadline = self._deadline()
+        typed = self._texts.hold(certificate, kind, reason, counter, deadline)
+        return self._send("hold", typed, _hold_fields(certificate, kind, reason, counter, deadline))
+
+    def release(self, certificate: bytes, kind: HoldKind, reason: int, counter: int) -> OrderOutcome:
+        """Lift a hold of this kind."""
+        deadline = self._deadline()
+        typed = self._texts.release(certificate, kind, reason, counter, deadline)
+        return self._send("release", typed, _hold_fields(certificate, kind, reason, counter, deadline))
+
+    def revoke(self, certificate: bytes, reason: int) -> OrderOutcome:
+        """Revoke a certificate for good; `reason` is RFC 5280's CRLReason."""
+        deadline = self._deadline()
+        typed = self._texts.revoke(certificate, reason, deadline)
+        fields = {"certificate": _hex(certificate), "reason": reason, "deadline": deadline}
+        return self._send("revoke", typed, fields)
+
+    def open_lot(self, terms: LotTerms) -> OrderOutcome:
+        """Open a lot."""
+        nonce, deadline = secrets.randbits(256), self._deadline()
+        typed = self._texts.open_lot(terms, nonce, deadline)
+        fields = {"terms": terms_fields(terms), "nonce": str(nonce), "deadline": deadline}
+        return self._send("open-lot", typed, fields)
+
+    def close_lot(self, lot: int) -> OrderOutcome:
+        """Close a lot: nothing more gets in."""
+        deadline = self._deadline()
+        return self._send("close-lot", self._texts.close_lot(lot, deadline), {"lot": lot, "deadline": deadline})
+
+    def set_account(self, member: int, account: Address, role: Role, *, active: bool) -> OrderOutcome:
+        """Add, suspend or restore an account of the signer's own member."""
+        nonce, deadline = secrets.randbits(256), self._deadline()
+        typed = self._texts.set_account(member, account, role, nonce, deadline, active=active)
+        fields = {
+            "member": member,
+            "account": account,
+            "role": int(role),
+            "active": active,
+            "nonce": str(nonce),
+            "deadline": deadline,
+        }
+        return self._send("set-account", typed, fields)
+
+    def propose(self, kind: int, content: bytes, content_hash: bytes) -> OrderOutcome:
+        """Propose, which is also the first vote for it."""
+        nonce, deadline = secrets.randbits(256), self._deadline()
+        typed = self._texts.propose(kind, content_hash, nonce, deadline)
+        fields = {"kind": kind, "content": _hex(content), "nonce": str(nonce), "deadline": deadline}
+        return self._send("propose", typed, fields)
+
+    def vote(self, proposal: int, content_hash: bytes, *, support: bool) -> OrderOutcome:
+        """Vote on a proposal, bound to its content."""
+        deadline = self._deadline()
+        typed = self._texts.vote(proposal, content_hash, deadline, support=support)
+        fields = {
+            "proposal": proposal,
+            "content_hash": _hex(content_hash),
+            "support": support,
+            "deadline": deadline,
+        }
+        return self._send("vote", typed, fields)
+
+    def execute(self, proposal: int, content: bytes) -> OrderOutcome:
+        """Carry out an adopted proposal; nobody's signature is needed."""
+        return self._wait(
+            self._gateways.post("/v1/orders", {"order": "execute", "proposal": proposal, "content": _hex(content)})
+        )
+
+    def _deadline(self) -> int:
+        return int(self._clock()) + DEADLINE_S
+
+    def _send(self, order: str, typed: TypedData, fields: Mapping[str, Any]) -> OrderOutcome:
+        content = {
+            "order": order,
+            **fields,
+            "signer": self._signer.address,
+            "signature": _hex(self._signer.sign(typed)),
+        }
+        return self._wait(self._gateways.post("/v1/orders", content))
+
+    def _wait(self, accepted: Mapping[str, Any]) -> OrderOutcome:
+        identifier, transaction = str(accepted.get("id")), str(accepted.get("transaction"))
+        end = time.monotonic() + self._timeout_s
+        pause_s = _POLL_S / 4
+        while time.monotonic() < end:
+            answer = self._gateways.get(f"/v1/orders/{identifier}")
+            state = answer.get("state")
+            if state == "done":
+                return OrderOutcome(identifier, transaction, int(answer["block"]), answer)
+            if state == "failed":
+                raise RefusedError(f"the ledger refused the order: {answer.get('reason') or answer.get('error')}")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, _POLL_S * 5)
+        raise LedgerUnavailableError(
+            f"order {identifier} was taken, but is not on the ledger after {self._timeout_s:g} s: "
+            f"ask again at /v1/orders/{identifier}"
+        )
+
+
+def terms_fields(terms: LotTerms) -> dict[str, Any]:
+    """Terms of a lot as REST takes them."""
+    return {
+        "owner": terms.owner,
+        "profile": terms.profile,
+        "maximum": terms.maximum,
+        "closes_at": terms.closes_at,
+        "stations": list(terms.stations),
+        "ranges": [
+            {
+                "kind": int(each.kind),
+                "bits": each.bits,
+                "first": each.first,
+                "last": each.last,
+                "value": _hex(each.value),
+            }
+            for each in terms.ranges
+        ],
+    }
+
+
+def _hold_fields(certificate: bytes, kind: HoldKind, reason: int, counter: int, deadline: int) -> dict[str, Any]:
+    return {
+        "certificate": _hex(certificate),
+        "kind": int(kind),
+        "reason": reason,
+        "counter": counter,
+        "deadline": deadline,
+    }
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()

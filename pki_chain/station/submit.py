@@ -1,0 +1,259 @@
+"""A station at work: certificates in, signed batches out, and nothing let go before it is final.
+
+`Station.step` is idempotent and does what there is to do now; a process killed between any two statements goes on with
+the next `step` of its successor, with the same signed bytes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pki_chain.chain.signer import Signer
+from pki_chain.chain.typed_data import TypedTexts, batch_digest
+from pki_chain.errors import ConfigurationError, LedgerUnavailableError, NotFoundError, StorageError
+from pki_chain.ports import Submission
+from pki_chain.station.batch import split
+from pki_chain.station.gateway_client import GatewayClient, GatewayRefusedError
+from pki_chain.station.outbox import BatchState, Entry, EntryState, Outcome, SignedBatch, StationOutbox
+from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.profile import CertificateRules
+from pki_chain.x509.reasons import Reason
+from pki_chain.x509.verify import check_certificate
+
+DEADLINE_S: Final = 7 * 86_400
+MAXIMUM_TRIES: Final = 3
+_EXPIRY_MARGIN_S: Final = 120
+_FINAL_TEXTS: Final = {
+    "valid": EntryState.VALID,
+    "held": EntryState.VALID,
+    "superseded": EntryState.VALID,
+    "revoked": EntryState.VALID,
+    "expired": EntryState.VALID,
+    "rejected": EntryState.REJECTED,
+    "refused": EntryState.REFUSED,
+    "lapsed": EntryState.LAPSED,
+}
+"""What a gateway may say of an entry that is decided; everything that was valid once counts as accepted."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StationSettings:
+    """How batches are sent. `copies`: to how many gateways each; `deadline_s`: how long a signature is good."""
+
+    copies: int = 1
+    deadline_s: int = DEADLINE_S
+    maximum_tries: int = MAXIMUM_TRIES
+
+
+class Station:
+    """One station account's outbox, key and gateways; holds a lock on the outbox until `close`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        signer: Signer,
+        texts: TypedTexts,
+        gateways: GatewayClient,
+        settings: StationSettings = StationSettings(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises `ConfigurationError` when another process has this outbox, `StorageError`."""
+        self._lock = _lock(directory)
+        try:
+            self._outbox = StationOutbox(directory / "outbox.sqlite", signer.address)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._signer = signer
+        self._texts = texts
+        self._gateways = gateways
+        self._settings = settings
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the outbox and let another process have it."""
+        self._outbox.close()
+        os.close(self._lock)
+
+    @property
+    def outbox(self) -> StationOutbox:
+        return self._outbox
+
+    def take_in(
+        self, lot: int, profile: int, certificates: Iterable[tuple[str, bytes]], rules: CertificateRules | None
+    ) -> int:
+        """Store certificates (source, DER) for a lot; returns how many are new.
+
+        With `rules` each is checked first, and one that breaks a rule is kept with its reason and not sent.
+        """
+        return self._outbox.add(
+            lot, profile, ((source, der, None if rules is None else _check(der, rules)) for source, der in certificates)
+        )
+
+    def step(self) -> bool:
+        """Sign what waits, post what no gateway has, ask about the rest; returns whether anything is still open.
+
+        Raises `LedgerUnavailableError` when no gateway answers, `StorageError`.
+        """
+        for lot, profile in self._outbox.lots_waiting():
+            for entries in split(self._outbox.waiting(lot, profile)):
+                self._sign(lot, profile, entries)
+        for batch in self._outbox.open_batches():
+            if batch.state is BatchState.SIGNED:
+                self._post(batch)
+            else:
+                self._ask(batch)
+        return bool(self._outbox.open_batches() or self._outbox.lots_waiting())
+
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        timeout_s: float,
+        poll_s: float = 0.3,
+        report: Callable[[Mapping[EntryState, int]], None] = lambda _: None,
+    ) -> bool:
+        """Step until everything is final (True), or until `stop` is set or the time is up (False).
+
+        Gateways that do not answer are asked again; the last such error is raised when the time is up.
+        """
+        end = time.monotonic() + timeout_s
+        trouble: LedgerUnavailableError | None = None
+        while True:
+            try:
+                is_open = self.step()
+                trouble = None
+            except LedgerUnavailableError as error:
+                is_open, trouble = True, error
+                log.warning("%s", error.message)
+            report(self._outbox.counts())
+            if not is_open:
+                return True
+            if stop.is_set() or time.monotonic() > end:
+                break
+            stop.wait(poll_s)
+        if trouble is not None:
+            raise trouble
+        return False
+
+    def _sign(self, lot: int, profile: int, entries: list[Entry]) -> None:
+        submission = Submission(
+            station=self._signer.address,
+            profile=profile,
+            lot=lot,
+            nonce=self._outbox.next_nonce(),
+            deadline=int(self._clock()) + self._settings.deadline_s,
+        )
+        digest = batch_digest([entry.der for entry in entries])
+        signature = self._signer.sign(self._texts.submission(submission, digest))
+        self._outbox.store_batch(digest, submission, signature, entries)
+
+    def _post(self, batch: SignedBatch) -> None:
+        if batch.submission.deadline < self._clock():
+            self._give_back(batch, "its deadline passed before a gateway took it")
+            return
+        try:
+            acknowledged = self._gateways.submit(batch, copies=self._settings.copies)
+        except GatewayRefusedError as refused:
+            outcome = Outcome(EntryState.NOT_SENT, 0, f"the gateway refused the batch: {refused.message}")
+            self._outbox.settle(batch, [(entry, outcome) for entry in batch.entries], over=True)
+            return
+        log.info("batch %s acknowledged by %s", batch.digest.hex(), ", ".join(acknowledged))
+        self._outbox.mark_acknowledged(batch)
+
+    def _ask(self, batch: SignedBatch) -> None:
+        try:
+            answer = self._gateways.get(f"/v1/submissions/0x{batch.digest.hex()}")
+        except NotFoundError:
+            # The gateway that acknowledged is away, and this one never heard of the batch: give it the same bytes.
+            self._post(batch)
+            return
+        outcomes, over = read_outcomes(batch, answer)
+        outcomes = [(entry, self._again_or(entry, outcome)) for entry, outcome in outcomes]
+        if outcomes or over:
+            self._outbox.settle(batch, outcomes, over=over)
+        elif batch.submission.deadline + _EXPIRY_MARGIN_S < self._clock() and answer.get("batch") is None:
+            self._give_back(batch, "its deadline passed before the ledger took it")
+
+    def _give_back(self, batch: SignedBatch, why: str) -> None:
+        outcome = Outcome(EntryState.LAPSED, 0, why)
+        settled = [(entry, self._again_or(entry, outcome)) for entry in batch.entries if entry.state is EntryState.SENT]
+        self._outbox.settle(batch, settled, over=True)
+
+    def _again_or(self, entry: Entry, outcome: Outcome) -> Outcome:
+        """A lapsed entry waits for a new batch, as long as it has tries left."""
+        if outcome.state is EntryState.LAPSED and entry.tries < self._settings.maximum_tries:
+            return Outcome(EntryState.WAITING, outcome.reason, outcome.explanation)
+        return outcome
+
+
+def read_outcomes(batch: SignedBatch, answer: Mapping[str, Any]) -> tuple[list[tuple[Entry, Outcome]], bool]:
+    """Outcomes of those entries that are decided, and whether all are, from `GET /v1/submissions/{digest}`.
+
+    Raises `LedgerUnavailableError` when the answer is not about this batch.
+    """
+    listed = answer.get("entries")
+    if not isinstance(listed, list) or len(listed) not in {0, len(batch.entries)}:
+        raise LedgerUnavailableError("a gateway answered about a batch with another number of entries")
+    outcomes = []
+    for entry, told in zip(batch.entries, listed, strict=False):
+        state = _FINAL_TEXTS.get(str(told.get("state") or told.get("outcome")))
+        if state is None or entry.state is not EntryState.SENT:
+            continue
+        outcomes.append((entry, _outcome(state, told.get("reason"))))
+    undecided = sum(entry.state is EntryState.SENT for entry in batch.entries) - len(outcomes)
+    return outcomes, undecided == 0
+
+
+def _outcome(state: EntryState, told: object) -> Outcome:
+    if state in {EntryState.VALID} or told is None:
+        return Outcome(state)
+    number = told.get("number", 0) if isinstance(told, dict) else told
+    if not isinstance(number, int) or number not in {int(each) for each in Reason}:
+        return Outcome(state, 0, str(told))
+    reason = Reason(number)
+    return Outcome(state, number, f"{reason.text}; {reason.remedy}")
+
+
+def _check(der: bytes, rules: CertificateRules) -> Outcome | None:
+    try:
+        check_certificate(der, rules)
+    except CertificateRefusedError as refused:
+        reason = refused.reason
+        return Outcome(EntryState.NOT_SENT, int(reason), f"local check: {reason.text}; {reason.remedy}")
+    return None
+
+
+def _lock(directory: Path) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"cannot use the station's directory {directory}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"another process uses the station's outbox in {directory}: wait for it or stop it first"
+        ) from error
+    return descriptor
