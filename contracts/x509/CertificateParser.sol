@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {CertificateLayout, CertificateStructure} from "./CertificateLayout.sol";
+import {CertificateParts, CertificateStructure} from "./CertificateParts.sol";
 import {CertificatePolicy, Policy} from "./CertificatePolicy.sol";
 import {CertificateRules, CheckedCertificate} from "./CertificateRules.sol";
 import {CertificateTime} from "./CertificateTime.sol";
@@ -33,7 +33,7 @@ library CertificateParser {
 
     /// @notice Memory that one certificate after the other uses: allocating it for each entry would make memory grow.
     struct Desk {
-        CertificateLayout layout;
+        CertificateParts parts;
         ExtensionFacts facts;
         Names names;
         uint256 notAfter;
@@ -64,12 +64,12 @@ library CertificateParser {
         CheckedCertificate memory result
     ) private view {
         uint16 reason = _firstReason(desk, policy, certificate);
-        CertificateLayout memory layout = desk.layout;
+        CertificateParts memory parts = desk.parts;
         if (reason == Reasons.NONE) {
-            bytes32 tbsHash = SignatureVerifier.digest(layout.tbs, layout.tbsEnd);
+            bytes32 tbsHash = SignatureVerifier.digest(parts.tbs, parts.tbsEnd);
             if (_isSigned(desk, tbsHash)) {
                 result.notAfter = uint40(desk.notAfter);
-                result.spkiHash = SignatureVerifier.digest(layout.spki, layout.spkiEnd);
+                result.spkiHash = SignatureVerifier.digest(parts.spki, parts.spkiEnd);
                 result.tbsHash = tbsHash;
                 return;
             }
@@ -91,12 +91,12 @@ library CertificateParser {
             start := certificate.offset
         }
         unchecked {
-            if (!CertificateStructure.read(desk.layout, start, start + certificate.length)) {
+            if (!CertificateStructure.read(desk.parts, start, start + certificate.length)) {
                 return Reasons.MALFORMED_DER;
             }
         }
         reason = _checkHead(desk, policy);
-        if (reason == Reasons.NONE) reason = _checkSubject(desk.layout, policy);
+        if (reason == Reasons.NONE) reason = _checkSubject(desk.parts, policy);
         if (reason == Reasons.NONE) reason = _checkValidity(desk, policy);
         if (reason == Reasons.NONE) reason = _checkKey(desk, policy);
         if (reason == Reasons.NONE) reason = _checkExtensions(desk, policy);
@@ -105,18 +105,18 @@ library CertificateParser {
 
     /// @dev 3 to 6: version, serial number, algorithms. Source: RFC 5280 §4.1.1.2, §4.1.2.1 to §4.1.2.3
     function _checkHead(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        CertificateLayout memory layout = desk.layout;
-        if (!layout.isVersion3) return Reasons.WRONG_VERSION;
+        CertificateParts memory parts = desk.parts;
+        if (!parts.isVersion3) return Reasons.WRONG_VERSION;
         unchecked {
-            uint256 length = layout.serialNumberEnd - layout.serialNumber;
-            uint256 first = DerReader.octet(layout.serialNumber);
+            uint256 length = parts.serialNumberEnd - parts.serialNumber;
+            uint256 first = DerReader.octet(parts.serialNumber);
             if (length > LONGEST_SERIAL_NUMBER || first > 0x7f || (length == 1 && first == 0)) {
                 return Reasons.BAD_SERIAL;
             }
-            length = layout.outerAlgorithmEnd - layout.outerAlgorithm;
+            length = parts.outerAlgorithmEnd - parts.outerAlgorithm;
             if (
-                layout.innerAlgorithmEnd - layout.innerAlgorithm != length
-                    || !DerReader.areEqual(layout.innerAlgorithm, layout.outerAlgorithm, length)
+                parts.innerAlgorithmEnd - parts.innerAlgorithm != length
+                    || !DerReader.areEqual(parts.innerAlgorithm, parts.outerAlgorithm, length)
             ) return Reasons.ALGORITHM_MISMATCH;
         }
         return _isAlgorithmAllowed(desk, policy) ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
@@ -125,21 +125,21 @@ library CertificateParser {
     /// @dev Allowed by the profile, and one that the certificate's own key, if we know its kind, can have made.
     function _isAlgorithmAllowed(Desk memory desk, Policy memory policy) private pure returns (bool) {
         if (policy.caIssued) return false;
-        CertificateLayout memory layout = desk.layout;
-        desk.keyKind = PublicKey.kind(layout.keyAlgorithm, layout.keyAlgorithmEnd);
-        if (SignatureVerifier.isEcdsaSha256(layout.outerAlgorithm, layout.outerAlgorithmEnd)) {
+        CertificateParts memory parts = desk.parts;
+        desk.keyKind = PublicKey.kind(parts.keyAlgorithm, parts.keyAlgorithmEnd);
+        if (SignatureVerifier.isEcdsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd)) {
             return
                 policy.signatureAlgorithms & ProfileBits.SIGNATURE_ECDSA_SHA256 != 0
                     && desk.keyKind != PublicKey.Kind.Rsa;
         }
         return policy.signatureAlgorithms & ProfileBits.SIGNATURE_RSA_SHA256 != 0 && desk.keyKind != PublicKey.Kind.P256
-            && SignatureVerifier.isRsaSha256(layout.outerAlgorithm, layout.outerAlgorithmEnd);
+            && SignatureVerifier.isRsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd);
     }
 
     /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner.
-    function _checkSubject(CertificateLayout memory layout, Policy memory policy) private pure returns (uint16) {
-        if (!layout.isIssuerSubject) return Reasons.ISSUER_NOT_SUBJECT;
-        Subject memory subject = layout.subject;
+    function _checkSubject(CertificateParts memory parts, Policy memory policy) private pure returns (uint16) {
+        if (!parts.isIssuerSubject) return Reasons.ISSUER_NOT_SUBJECT;
+        Subject memory subject = parts.subject;
         if (subject.isBad) return Reasons.BAD_SUBJECT;
         unchecked {
             uint256 start = subject.organisation;
@@ -157,8 +157,8 @@ library CertificateParser {
 
     /// @dev 10 to 13. Source: RFC 5280 §4.1.2.5; notAfter is inclusive
     function _checkValidity(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        (uint256 notBefore, bool isBegin) = CertificateTime.parse(desk.layout.notBefore);
-        (uint256 notAfter, bool isEnd) = CertificateTime.parse(desk.layout.notAfter);
+        (uint256 notBefore, bool isBegin) = CertificateTime.parse(desk.parts.notBefore);
+        (uint256 notAfter, bool isEnd) = CertificateTime.parse(desk.parts.notAfter);
         if (!isBegin || !isEnd || notAfter < notBefore) return Reasons.BAD_VALIDITY;
         if (notBefore > policy.latestNotBefore) return Reasons.NOT_YET_VALID;
         if (notAfter < policy.blockTime) return Reasons.EXPIRED;
@@ -172,12 +172,12 @@ library CertificateParser {
 
     /// @dev 14, 15.
     function _checkKey(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        CertificateLayout memory layout = desk.layout;
+        CertificateParts memory parts = desk.parts;
         bool isKey;
         if (desk.keyKind == PublicKey.Kind.P256 && policy.keyAlgorithms & ProfileBits.KEY_P256 != 0) {
-            isKey = PublicKey.isPoint(layout.key, layout.keyEnd);
+            isKey = PublicKey.isPoint(parts.key, parts.keyEnd);
         } else if (desk.keyKind == PublicKey.Kind.Rsa && policy.keyAlgorithms & ProfileBits.KEY_RSA != 0) {
-            (isKey, desk.modulus, desk.modulusEnd) = PublicKey.readRsa(layout.key, layout.keyEnd);
+            (isKey, desk.modulus, desk.modulusEnd) = PublicKey.readRsa(parts.key, parts.keyEnd);
         } else {
             return Reasons.KEY_ALGORITHM_NOT_ALLOWED;
         }
@@ -186,7 +186,7 @@ library CertificateParser {
 
     /// @dev 16 to 24. Source: RFC 5280 §4.2
     function _checkExtensions(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        Extensions memory list = desk.layout.extensions;
+        Extensions memory list = desk.parts.extensions;
         if (list.count > ExtensionList.MOST) return Reasons.TOO_MANY_EXTENSIONS;
         if (list.isRepeated) return Reasons.DUPLICATE_EXTENSION;
         if (list.isUnknownCritical) return Reasons.UNKNOWN_CRITICAL_EXTENSION;
@@ -211,7 +211,7 @@ library CertificateParser {
 
     /// @dev 25 to 28.
     function _checkNames(Desk memory desk, Policy memory policy) private pure returns (uint16 reason) {
-        Extensions memory list = desk.layout.extensions;
+        Extensions memory list = desk.parts.extensions;
         desk.names.count = 0;
         if (list.present & ProfileBits.EXT_SUBJECT_ALT_NAME != 0) {
             reason = SubjectAltName.check(
@@ -222,7 +222,7 @@ library CertificateParser {
             );
             if (reason != Reasons.NONE) return reason;
         }
-        Subject memory subject = desk.layout.subject;
+        Subject memory subject = desk.parts.subject;
         if (
             subject.commonName != 0 && !SubjectAltName.hasDnsName(desk.names, subject.commonName, subject.commonNameEnd)
         ) return Reasons.COMMON_NAME_NOT_IN_SAN;
@@ -230,11 +230,10 @@ library CertificateParser {
 
     /// @dev 29: over the exact octets of TBSCertificate, by the key that it holds.
     function _isSigned(Desk memory desk, bytes32 tbsHash) private view returns (bool) {
-        CertificateLayout memory layout = desk.layout;
+        CertificateParts memory parts = desk.parts;
         if (desk.keyKind == PublicKey.Kind.P256) {
-            return SignatureVerifier.verifyEcdsa(tbsHash, layout.signature, layout.signatureEnd, layout.key);
+            return SignatureVerifier.verifyEcdsa(tbsHash, parts.signature, parts.signatureEnd, parts.key);
         }
-        return
-            SignatureVerifier.verifyRsa(tbsHash, layout.signature, layout.signatureEnd, desk.modulus, desk.modulusEnd);
+        return SignatureVerifier.verifyRsa(tbsHash, parts.signature, parts.signatureEnd, desk.modulus, desk.modulusEnd);
     }
 }

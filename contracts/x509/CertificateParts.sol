@@ -8,7 +8,7 @@ import {ExtensionList, Extensions} from "./Extensions.sol";
 /// @notice Where the parts of one certificate lie, as offsets into calldata. A name with `End` is the end of the part
 /// before it; tbs, algorithms, issuer, subject, times and spki begin at their tags, the other parts at their contents.
 /// @dev In memory, allocated once a batch: one certificate after the other writes it.
-struct CertificateLayout {
+struct CertificateParts {
     bool isVersion3;
     uint256 tbs;
     uint256 tbsEnd;
@@ -37,44 +37,44 @@ struct CertificateLayout {
 library CertificateStructure {
     /// @notice Finds the parts of the certificate that fills `position` to `limit`.
     /// @return whether it is one certificate in strict DER with nothing after any end (reason 2 where not)
-    function read(CertificateLayout memory layout, uint256 position, uint256 limit) internal pure returns (bool) {
+    function read(CertificateParts memory parts, uint256 position, uint256 limit) internal pure returns (bool) {
         (uint256 cursor, uint256 end) = DerReader.read(DerReader.SEQUENCE, position, limit);
         if (end != limit) return false;
-        layout.tbs = cursor;
+        parts.tbs = cursor;
         uint256 tbs;
         (tbs, cursor) = DerReader.read(DerReader.SEQUENCE, cursor, end);
-        layout.tbsEnd = cursor;
-        layout.outerAlgorithm = cursor;
+        parts.tbsEnd = cursor;
+        parts.outerAlgorithm = cursor;
         cursor = DerReader.readAlgorithm(cursor, end);
-        layout.outerAlgorithmEnd = cursor;
-        (layout.signature, cursor) = DerReader.readWholeOctets(cursor, end);
-        layout.signatureEnd = cursor;
-        return cursor == end && _readSigned(layout, tbs, layout.tbsEnd);
+        parts.outerAlgorithmEnd = cursor;
+        (parts.signature, cursor) = DerReader.readWholeOctets(cursor, end);
+        parts.signatureEnd = cursor;
+        return cursor == end && _readSigned(parts, tbs, parts.tbsEnd);
     }
 
     /// @dev The content of TBSCertificate.
-    function _readSigned(CertificateLayout memory layout, uint256 cursor, uint256 end) private pure returns (bool) {
+    function _readSigned(CertificateParts memory parts, uint256 cursor, uint256 end) private pure returns (bool) {
         uint256 start;
-        (layout.isVersion3, cursor) = _readVersion(cursor, end);
+        (parts.isVersion3, cursor) = _readVersion(cursor, end);
         (start, cursor) = DerReader.read(DerReader.INTEGER, cursor, end);
         if (!DerReader.isInteger(start, cursor)) return false;
-        layout.serialNumber = start;
-        layout.serialNumberEnd = cursor;
-        layout.innerAlgorithm = cursor;
+        parts.serialNumber = start;
+        parts.serialNumberEnd = cursor;
+        parts.innerAlgorithm = cursor;
         cursor = DerReader.readAlgorithm(cursor, end);
-        layout.innerAlgorithmEnd = cursor;
-        cursor = _readNamesAndTimes(layout, cursor, end);
-        cursor = _readSubjectPublicKeyInfo(layout, cursor, end);
+        parts.innerAlgorithmEnd = cursor;
+        cursor = _readNamesAndTimes(parts, cursor, end);
+        cursor = _readSubjectPublicKeyInfo(parts, cursor, end);
         if (cursor > end) return false;
-        layout.extensions.present = 0;
-        layout.extensions.count = 0;
+        parts.extensions.present = 0;
+        parts.extensions.count = 0;
         if (cursor == end) return true;
         // issuerUniqueID and subjectUniqueID would stand here; RFC 5280 §4.1.2.8: conforming CAs do not make them.
         uint256 list;
         (start, cursor) = DerReader.read(0xa3, cursor, end);
         if (cursor != end) return false;
         (list, cursor) = DerReader.read(DerReader.SEQUENCE, start, end);
-        return cursor == end && ExtensionList.read(layout.extensions, list, end);
+        return cursor == end && ExtensionList.read(parts.extensions, list, end);
     }
 
     function _readVersion(uint256 position, uint256 limit) private pure returns (bool isVersion3, uint256 end) {
@@ -89,37 +89,37 @@ library CertificateStructure {
         }
     }
 
-    function _readNamesAndTimes(CertificateLayout memory layout, uint256 position, uint256 limit)
+    function _readNamesAndTimes(CertificateParts memory parts, uint256 position, uint256 limit)
         private
         pure
         returns (uint256 end)
     {
         (uint256 issuer, uint256 issuerEnd) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        end = _readValidity(layout, issuerEnd, limit);
+        end = _readValidity(parts, issuerEnd, limit);
         uint256 subject;
         (subject, end) = DerReader.read(DerReader.SEQUENCE, end, limit);
         if (end > limit) return DerReader.NOWHERE;
         unchecked {
             // Equal contents stand in equal elements, since only one form of a length is accepted.
-            layout.isIssuerSubject =
+            parts.isIssuerSubject =
                 issuerEnd - issuer == end - subject && DerReader.areEqual(issuer, subject, end - subject);
         }
-        if (!layout.isIssuerSubject && !DistinguishedName.read(layout.subject, issuer, issuerEnd)) {
+        if (!parts.isIssuerSubject && !DistinguishedName.read(parts.subject, issuer, issuerEnd)) {
             return DerReader.NOWHERE;
         }
-        if (!DistinguishedName.read(layout.subject, subject, end)) return DerReader.NOWHERE;
+        if (!DistinguishedName.read(parts.subject, subject, end)) return DerReader.NOWHERE;
     }
 
-    function _readValidity(CertificateLayout memory layout, uint256 position, uint256 limit)
+    function _readValidity(CertificateParts memory parts, uint256 position, uint256 limit)
         private
         pure
         returns (uint256 end)
     {
         uint256 cursor;
         (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        layout.notBefore = cursor;
+        parts.notBefore = cursor;
         cursor = _readTime(cursor, end);
-        layout.notAfter = cursor;
+        parts.notAfter = cursor;
         cursor = _readTime(cursor, end);
         if (cursor != end) return DerReader.NOWHERE;
     }
@@ -130,20 +130,20 @@ library CertificateStructure {
         (, end) = DerReader.read(tag, position, limit);
     }
 
-    function _readSubjectPublicKeyInfo(CertificateLayout memory layout, uint256 position, uint256 limit)
+    function _readSubjectPublicKeyInfo(CertificateParts memory parts, uint256 position, uint256 limit)
         private
         pure
         returns (uint256 end)
     {
         uint256 cursor;
-        layout.spki = position;
+        parts.spki = position;
         (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        layout.spkiEnd = end;
-        layout.keyAlgorithm = cursor;
+        parts.spkiEnd = end;
+        parts.keyAlgorithm = cursor;
         cursor = DerReader.readAlgorithm(cursor, end);
-        layout.keyAlgorithmEnd = cursor;
-        (layout.key, cursor) = DerReader.readWholeOctets(cursor, end);
-        layout.keyEnd = cursor;
+        parts.keyAlgorithmEnd = cursor;
+        (parts.key, cursor) = DerReader.readWholeOctets(cursor, end);
+        parts.keyEnd = cursor;
         if (cursor != end) return DerReader.NOWHERE;
     }
 }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {CertificateRules, CheckedCertificate} from "../../x509/CertificateRules.sol";
+import {Reasons} from "../../x509/Reasons.sol";
+import {CertificateBuilder as Build, Draft} from "./CertificateBuilder.sol";
+import {ParserTest} from "./ParserTest.sol";
+
+/// @notice Whatever the bytes, there is an answer; and nothing but the certificate that was signed is accepted.
+contract ParserFuzzTest is ParserTest {
+    bytes private certificate = Build.build(Build.accepted());
+
+    function testFuzz_anyBytes(bytes calldata octets) external view {
+        require(checkOne(octets, smallCellRules()).reason != Reasons.NONE, Failed("refused"));
+    }
+
+    function testFuzz_bytesInASequence(bytes calldata octets) external view {
+        require(checkOne(Build.sequence(octets), smallCellRules()).reason != Reasons.NONE, Failed("refused"));
+    }
+
+    function testFuzz_flippedOctet(uint256 place, uint8 flip) external view {
+        bytes memory octets = certificate;
+        place %= octets.length;
+        octets[place] ^= bytes1(flip == 0 ? 1 : flip);
+        require(checkOne(octets, smallCellRules()).reason != Reasons.NONE, Failed("refused"));
+    }
+
+    function testFuzz_severalFlippedOctets(uint256 seed) external view {
+        bytes memory octets = certificate;
+        for (uint256 i = 0; i < 4; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            octets[(seed >> 8) % octets.length] = bytes1(uint8(seed));
+        }
+        if (keccak256(octets) == keccak256(certificate)) return;
+        require(checkOne(octets, smallCellRules()).reason != Reasons.NONE, Failed("refused"));
+    }
+
+    function testFuzz_cutOrLengthened(uint16 length) external view {
+        bytes memory octets = new bytes(uint256(length) % 2200);
+        if (octets.length == certificate.length) return;
+        for (uint256 i = 0; i < octets.length && i < certificate.length; ++i) {
+            octets[i] = certificate[i];
+        }
+        uint16 expected = octets.length > 2048 ? Reasons.ENTRY_TOO_LARGE : Reasons.MALFORMED_DER;
+        expectReason(octets, expected);
+    }
+
+    function testFuzz_insertedOctet(uint256 place, bytes1 octet) external view {
+        bytes memory octets = new bytes(certificate.length + 1);
+        place %= octets.length;
+        for (uint256 i = 0; i < octets.length; ++i) {
+            octets[i] = i < place ? certificate[i] : i == place ? octet : certificate[i - 1];
+        }
+        expectReason(octets, Reasons.MALFORMED_DER);
+    }
+
+    /// @dev Spoilt before it is signed: the signature no longer protects the checks. Any answer will do, and an
+    /// accepted certificate is another one.
+    function testFuzz_spoiltAndSigned(uint256 seed) external view {
+        bytes memory signed = Build.tbs(Build.accepted());
+        bytes32 before = sha256(signed);
+        for (uint256 i = 0; i < 2; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            signed[4 + (seed >> 8) % (signed.length - 4)] = bytes1(uint8(seed));
+        }
+        bytes memory octets = Build.assemble(signed, Build.ECDSA_SHA256, Build.sign(signed));
+        CheckedCertificate memory result = checkOne(octets, smallCellRules());
+        require(result.reason < 30, Failed("a reason of the parser"));
+        if (result.reason == Reasons.NONE) {
+            require(result.tbsHash == sha256(signed), Failed("hash of what was signed"));
+            require(
+                result.tbsHash != before || keccak256(signed) == keccak256(Build.tbs(Build.accepted())), Failed("id")
+            );
+        }
+    }
+
+    /// @dev SEQUENCE in SEQUENCE as deep as it goes, and lengths that point far beyond the end.
+    function test_deepAndFar() external view {
+        for (uint256 tag = 0x30; tag < 0x32; ++tag) {
+            bytes memory nested;
+            while (nested.length < 2000) nested = Build.tlv(tag, nested);
+            expectReason(nested, Reasons.MALFORMED_DER);
+            Draft memory draft = Build.accepted();
+            while (nested.length > 1200) {
+                nested = new bytes(0);
+                for (uint256 i = 0; i < 300; ++i) {
+                    nested = Build.tlv(tag, nested);
+                }
+            }
+            draft.extensions = bytes.concat(draft.extensions, nested);
+            expectReason(draft, Reasons.MALFORMED_DER);
+        }
+        bytes memory octets = certificate;
+        for (uint256 i = 0; i + 4 < octets.length; ++i) {
+            bytes memory spoilt = bytes.concat(octets);
+            (spoilt[i + 1], spoilt[i + 2], spoilt[i + 3]) = (0x82, 0xff, 0xff);
+            require(checkOne(spoilt, smallCellRules()).reason != Reasons.NONE, Failed("refused"));
+        }
+    }
+
+    /// @dev The dearest that 2,048 octets can be made, so that no entry costs its batch much.
+    function test_dearestEntries() external {
+        CertificateRules memory rules = smallCellRules();
+        rules.profile.ekuAllowed = 0xffff;
+        rules.profile.sanMaximum = 8;
+        bytes[] memory certificates = new bytes[](1);
+        bytes memory list;
+        while (list.length < 1500) list = bytes.concat(list, hex"3006060155040102");
+        certificates[0] = _with(list);
+        _expectGas("extensions without number", certificates, rules);
+        list = "";
+        for (uint256 i = 0; list.length < 1400; ++i) {
+            list = bytes.concat(list, hex"06022a", bytes1(uint8(i % 128)));
+        }
+        certificates[0] = _with(Build.extension(Build.EKU, false, Build.sequence(list)));
+        _expectGas("purposes without number", certificates, rules);
+        list = "";
+        for (uint256 i = 0; i < 8; ++i) {
+            bytes memory name = abi.encodePacked(bytes1(uint8(0x61 + i)));
+            while (name.length < 150) name = bytes.concat(name, "--a.a");
+            list = bytes.concat(list, Build.tlv(0x82, bytes.concat(name, ".cells.acme.example")));
+        }
+        certificates[0] = _with(Build.extension(Build.SAN, false, Build.sequence(list)));
+        _expectGas("long names", certificates, rules);
+    }
+
+    function _with(bytes memory extensions) private pure returns (bytes memory) {
+        Draft memory draft = Build.accepted();
+        draft.issuer = Build.name(Build.ORGANISATION, "", "");
+        draft.subject = draft.issuer;
+        draft.extensions = bytes.concat(
+            Build.extension(Build.SKI, false, Build.tlv(0x04, Build.keyIdentifier())),
+            Build.keyUsageExtension(),
+            extensions
+        );
+        return Build.build(draft);
+    }
+
+    function _expectGas(string memory what, bytes[] memory certificates, CertificateRules memory rules) private {
+        uint256 used = parser.measure(certificates, rules);
+        emit log_named_uint(what, used);
+        require(used < 400_000, Failed(what));
+    }
+}
