@@ -1,0 +1,3 @@
+module tigertally.example/device
+
+go 1.19
