@@ -198,9 +198,10 @@ def spki(private_key: PrivateKey) -> bytes:
 
 
 def sign(private_key: PrivateKey, signed: bytes) -> bytes:
+    """The same signature in every run."""
     if isinstance(private_key, rsa.RSAPrivateKey):
         return private_key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-    return private_key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    return private_key.sign(signed, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
 
 
 @dataclass(frozen=True)
