@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 
+from pki_chain.chain.accounts import Account, LocalAccount
 from pki_chain.chain.typed_data import TypedData
 from pki_chain.errors import ConfigurationError, InputError, StorageError
 from pki_chain.ports import Address

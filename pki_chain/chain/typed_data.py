@@ -12,10 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from eth_abi.abi import encode
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
 from eth_hash.auto import keccak
 
+from pki_chain.chain.accounts import Account, SignableMessage, encode_typed_data
 from pki_chain.chain.founding import FOUNDING_TYPE, TERMS_TYPE, FullFounding, terms_value
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import InputError

@@ -63,6 +63,7 @@ class Child:
             *("--accounts", "0", "--gas-price", "0", "--base-fee", "0", "--disable-min-priority-fee"),
             *("--hardfork", hardfork, "--no-cors", "--prune-history", str(_STATES_KEPT)),
             *("--no-mining", "--order", "fifo", "--host", "127.0.0.1", "--port", "0", "--color", "never"),
+            "--no-request-size-limit",
             *("--chain-id", str(genesis.chain_id), "--timestamp", str(genesis.timestamp)),
             *("--gas-limit", str(genesis.gas_limit)),
             *(("--load-state", str(state)) if state is not None else ()),
@@ -75,7 +76,7 @@ class Child:
             text=True,
             errors="replace",
         )
-        self._connections = threading.local()
+        self._connections: dict[int, http.client.HTTPConnection] = {}
         self._port = self._await_port()
         self._drain = threading.Thread(target=self._discard_output, name="anvil-output", daemon=True)
         self._drain.start()
@@ -98,11 +99,15 @@ class Child:
         self._drain.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self.disconnect()
+        for thread in list(self._connections):
+            self._close(thread)
 
     def disconnect(self) -> None:
         """Close this thread's connection to the process, when the thread is about to end."""
-        connection: http.client.HTTPConnection | None = getattr(self._connections, "connection", None)
+        self._close(threading.get_ident())
+
+    def _close(self, thread: int) -> None:
+        connection = self._connections.pop(thread, None)
         if connection is not None:
             connection.close()
 
@@ -134,15 +139,17 @@ class Child:
             for index, (method, params) in enumerate(requests)
         ]
         answers = json.loads(self.post(json.dumps(body if len(body) != 1 else body[0]).encode()))
-        by_id = {answer["id"]: answer for answer in (answers if isinstance(answers, list) else [answers])}
+        by_id = {answer.get("id"): answer for answer in (answers if isinstance(answers, list) else [answers])}
+        if by_id.keys() != set(range(len(body))):
+            raise LedgerUnavailableError("The engine's process did not answer each request.", detail=str(answers)[:500])
         return [by_id[index] for index in range(len(body))]
 
     def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._connections, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_REQUEST_TIMEOUT_S)
-            self._connections.connection = connection
-        return connection
+        """This thread's own connection, made when it asks first."""
+        thread = threading.get_ident()
+        if thread not in self._connections:
+            self._connections[thread] = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_REQUEST_TIMEOUT_S)
+        return self._connections[thread]
 
     def _await_port(self) -> int:
         seen: list[str] = []
@@ -152,6 +159,8 @@ class Child:
             if found:
                 return int(found[1])
         self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         raise EngineStoppedError(
             f"anvil ended with status {self._process.returncode} instead of listening. Run `npm ci` again.",
             detail="\n".join(seen[-20:]),
