@@ -55,7 +55,7 @@ _FROM: Final = (
 _STATUS: Final = (
     f"SELECT h.number, h.time, h.hash, h.fault, p.age_bound_s, p.cut_off_s, found.*"  # noqa: S608 - constants only
     " FROM head h LEFT JOIN parameters p"
-    f" LEFT JOIN (SELECT {_FACTS}{_FROM} WHERE c.sha256 = ?) found"
+    f" LEFT JOIN (SELECT c.id, {_FACTS}{_FROM} WHERE c.sha256 = ?) found"
 )
 _CERTIFICATE: Final = (
     f"SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, {_FACTS}{_FROM}"
@@ -118,10 +118,16 @@ class ReadModel:
     def status_row(self, sha256: bytes) -> tuple[Any, ...] | None:
         """The hot path: head, bounds and facts in one statement, so of one block.
 
-        Columns: number, time, hash, fault, age_bound_s, cut_off_s, then those that `facts_of` takes (the first of them
-        None for an unknown certificate). None when there is no block.
+        Columns: number, time, hash, fault, age_bound_s, cut_off_s, the certificate's id (None for an unknown one), then
+        those that `facts_of` takes. None when there is no block.
         """
         return self._one(_STATUS, (sha256,))
+
+    def facts(self, digests: Sequence[bytes]) -> dict[bytes, tuple[CertificateId, CertificateFacts]]:
+        """Id and facts of those certificates among these SHA-256 that are known."""
+        marks = ", ".join("?" for _ in digests)
+        rows = self._all(f"SELECT c.sha256, c.id, {_FACTS}{_FROM} WHERE c.sha256 IN ({marks})", digests)
+        return {row[0]: (CertificateId(row[1]), facts_of(row[2:])) for row in rows}
 
     def certificate(self, sha256: bytes) -> CertificateRecord | None:
         """The certificate whose DER has this SHA-256."""

@@ -30,8 +30,8 @@ class CertificateFacts:
     """What the ledger recorded about one certificate, its batch and its key. Times are seconds since 1970.
 
     `accepted` and `rejected` are the certificate's own bits of its batch; `decided_at` is when an endorsement last
-    decided an entry of that batch; `key_blocked_at` is 0 for a key that is not blocked for everybody; `emergency_until` is 0
-    without an emergency hold.
+    decided an entry of that batch; `key_blocked_at` is 0 for a key that is not blocked for everybody;
+    `emergency_until` is 0 without an emergency hold.
     """
 
     state: int

@@ -1,0 +1,52 @@
+"""The gateway's WSGI application."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from flask import Flask, Response, request
+
+from pki_chain.config import MemberConfig
+from pki_chain.gateway import problems
+from pki_chain.gateway.certificates import certificates
+from pki_chain.gateway.freshness import Clock
+from pki_chain.gateway.operations import operations
+from pki_chain.gateway.orders import orders
+from pki_chain.gateway.registers import registers
+from pki_chain.gateway.services import EXTENSION, Services, services
+from pki_chain.gateway.submissions import submissions
+
+MAX_BODY_BYTES: Final = 256 * 1024
+
+_ROUTE_OF: Final = {
+    "certificates.status": "status",
+    "certificates.bulk_status": "bulk_status",
+    "certificates.certificate": "certificate",
+    "certificates.look_up": "lookup",
+    "submissions.submit": "submit",
+    "submissions.submission": "submission",
+    "orders.order": "order",
+    "orders.order_state": "order_state",
+}
+
+
+def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
+    """Build the application. Raises `ConfigurationError`, `StorageError`."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.strict_slashes = True
+    app.extensions[EXTENSION] = Services.build(config, clock)
+    problems.register(app)
+    for blueprint in (certificates, submissions, orders, registers, operations):
+        app.register_blueprint(blueprint)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        endpoint = request.endpoint or ""
+        group = {"registers": "list", "operations": "operation"}.get(endpoint.partition(".")[0], "other")
+        services().counters.count(_ROUTE_OF.get(endpoint, group), response.status_code)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return app

@@ -1,0 +1,116 @@
+"""What the routes work with, put together once a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from flask import current_app
+
+from pki_chain.chain.calls import Call, Calls
+from pki_chain.chain.ledger import LedgerClient
+from pki_chain.chain.typed_data import TypedTexts
+from pki_chain.config import ConsortiumFile, MemberConfig
+from pki_chain.errors import ConfigurationError
+from pki_chain.gateway.audit import AuditLog
+from pki_chain.gateway.freshness import Clock, Freshness
+from pki_chain.gateway.inbox import Inbox
+from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.rate_limit import RateLimit
+from pki_chain.gateway.status_answers import StatusAnswers
+from pki_chain.gateway.submission_answers import SubmissionAnswers
+from pki_chain.gateway.submission_envelope import EnvelopeJudge, SubmissionEnvelope
+from pki_chain.index.queries import ReadModel
+from pki_chain.ports import Address
+
+INDEX_FILE: Final = "index.sqlite"
+INBOX_FILE: Final = "inbox.sqlite"
+OUTBOX_FILE: Final = "outbox.sqlite"
+AUDIT_FILE: Final = "audit.jsonl"
+EXTENSION: Final = "tiger-tally"
+
+_NO_CODE: Final = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
+"""keccak256 of nothing: the code hash of an account that is no contract."""
+
+_NOBODY: Final = Address("0x0000000000000000000000000000000000000000")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One gateway process's parts. `member_token` opens lists; without one they are open."""
+
+    config: MemberConfig
+    consortium: ConsortiumFile
+    read_model: ReadModel
+    inbox: Inbox
+    freshness: Freshness
+    status_answers: StatusAnswers
+    submission_answers: SubmissionAnswers
+    judge: EnvelopeJudge
+    ledger: LedgerClient
+    calls: Calls
+    rate_limit: RateLimit
+    audit: AuditLog
+    counters: Counters
+    member_token: bytes | None
+
+    @classmethod
+    def build(cls, config: MemberConfig, clock: Clock) -> Services:
+        """Read the files that the configuration names and make every part. Raises `ConfigurationError`."""
+        consortium = config.load_consortium()
+        data = config.gateway.data
+        read_model = ReadModel(data / INDEX_FILE)
+        inbox = Inbox(data / INBOX_FILE)
+        ledger = LedgerClient(consortium, config.ledger.timeout_s)
+        calls = Calls(consortium)
+
+        def simulate(envelope: SubmissionEnvelope) -> None:
+            call = calls.submit(envelope.submission, envelope.certificates, envelope.signature)
+            ledger.simulate(call, _NOBODY)
+
+        return cls(
+            config=config,
+            consortium=consortium,
+            read_model=read_model,
+            inbox=inbox,
+            freshness=Freshness(read_model, clock),
+            status_answers=StatusAnswers(read_model, clock),
+            submission_answers=SubmissionAnswers(read_model, inbox),
+            judge=EnvelopeJudge(
+                read_model,
+                TypedTexts(consortium),
+                lambda account: ledger.code_hash(account) != _NO_CODE,
+                simulate,
+            ),
+            ledger=ledger,
+            calls=calls,
+            rate_limit=RateLimit(),
+            audit=AuditLog(data / AUDIT_FILE, clock),
+            counters=Counters(data / "counters"),
+            member_token=_load_token(config),
+        )
+
+    def simulate(self, call: Call) -> None:
+        """Run a call on the ledger without a transaction. Raises `RefusedError`, `LedgerUnavailableError`."""
+        self.ledger.simulate(call, _NOBODY)
+
+
+def services() -> Services:
+    """Those of the application that answers now."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found
+
+
+def _load_token(config: MemberConfig) -> bytes | None:
+    path = config.gateway.token_file
+    if path is None:
+        return None
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot read gateway.token_file {path}: {error.strerror}. Give the right path."
+        ) from error
+    if len(token) < 32:
+        raise ConfigurationError(f"gateway.token_file {path} holds fewer than 32 characters. Write a longer token.")
+    return token
