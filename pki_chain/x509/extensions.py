@@ -197,7 +197,10 @@ def _read_key_purposes(value: bytes) -> tuple[bytes, ...]:
     reader, purposes = _read_non_empty(value), []
     while not reader.is_at_end:
         purposes.append(der.read_object_identifier(reader))
-    if len(set(purposes)) != len(purposes):
+    # Above 16 unknown purposes no profile is met (23), so those behind them are not searched for repeats.
+    known = [oid for oid in purposes if oid in _PURPOSES]
+    others = [oid for oid in purposes if oid not in _PURPOSES][:OTHER_PURPOSES_MAXIMUM]
+    if len(set(known)) != len(known) or len(set(others)) != len(others):
         raise DerError("the same purpose twice")
     return tuple(purposes)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
+from certificates import BLOCK_TIME
 from parser_contract import ParserContract, Verdict
 
 from pki_chain.x509.errors import CertificateRefusedError
@@ -28,3 +32,11 @@ def differences(contract: ParserContract, ders: Sequence[bytes], rules: Certific
         for der, solidity in pairs
         if (python := python_verdict(der, rules)) != solidity
     ]
+
+
+def openssl_verifies(der: bytes, folder: Path) -> bool:
+    """`openssl verify` with the certificate as its own anchor, its signature checked, at the tests' block time."""
+    path = folder / "certificate.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(der))
+    arguments = ["-partial_chain", "-check_ss_sig", "-attime", str(BLOCK_TIME), "-CAfile", path, path]
+    return subprocess.run(["openssl", "verify", *arguments], capture_output=True, check=False).returncode == 0

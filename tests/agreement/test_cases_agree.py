@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from agreement import differences
+from agreement import differences, openssl_verifies
 from certificate_cases import Case, cases
-from certificates import BLOCK_TIME
 from parser_contract import ParserContract
 
 from pki_chain.x509.profile import CertificateRules
@@ -46,14 +43,6 @@ def test_contract_reads_what_python_reads(contract: ParserContract) -> None:
         line for rules, group in by_rules().items() for line in differences(contract, [c.der for c in group], rules)
     ]
     assert not found, "\n".join(found)
-
-
-def openssl_verifies(der: bytes, folder: Path) -> bool:
-    """`openssl verify` with the certificate as its own anchor, its signature checked, at the tests' block time."""
-    path = folder / "certificate.pem"
-    path.write_text(ssl.DER_cert_to_PEM_cert(der))
-    arguments = ["-partial_chain", "-check_ss_sig", "-attime", str(BLOCK_TIME), "-CAfile", path, path]
-    return subprocess.run(["openssl", "verify", *arguments], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.openssl
