@@ -193,7 +193,7 @@ library CertificateParser {
         uint256 uncriticalKeyUsage = list.present & ~list.critical & ProfileBits.EXT_KEY_USAGE;
         if (list.critical & NEVER_CRITICAL != 0 || uncriticalKeyUsage != 0) return Reasons.BAD_CRITICALITY;
         ExtensionFacts memory facts = desk.facts;
-        if (!ExtensionContents.read(list, facts)) return Reasons.MALFORMED_EXTENSION;
+        if (!ExtensionContents.read(list, facts) || !_readNames(desk, policy)) return Reasons.MALFORMED_EXTENSION;
         if (facts.isAuthority) return Reasons.CA_CERTIFICATE;
         uint256 usage = facts.keyUsage;
         if (
@@ -209,22 +209,23 @@ library CertificateParser {
         return policy.requiredExtensions & ~list.present == 0 ? Reasons.NONE : Reasons.MISSING_EXTENSION;
     }
 
-    /// @dev 25 to 28.
-    function _checkNames(Desk memory desk, Policy memory policy) private pure returns (uint16 reason) {
+    function _readNames(Desk memory desk, Policy memory policy) private pure returns (bool) {
         Extensions memory list = desk.parts.extensions;
         desk.names.count = 0;
-        if (list.present & ProfileBits.EXT_SUBJECT_ALT_NAME != 0) {
-            reason = SubjectAltName.check(
-                desk.names,
-                policy,
-                list.starts[ExtensionList.SUBJECT_ALT_NAME],
-                list.ends[ExtensionList.SUBJECT_ALT_NAME]
-            );
-            if (reason != Reasons.NONE) return reason;
-        }
+        desk.names.isRefused = false;
+        if (list.present & ProfileBits.EXT_SUBJECT_ALT_NAME == 0) return true;
+        (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.SUBJECT_ALT_NAME);
+        return SubjectAltName.read(desk.names, policy, start, end);
+    }
+
+    /// @dev 25 to 28.
+    function _checkNames(Desk memory desk, Policy memory policy) private pure returns (uint16 reason) {
+        reason = SubjectAltName.check(desk.names, policy);
+        if (reason != Reasons.NONE) return reason;
         Subject memory subject = desk.parts.subject;
         if (
-            subject.commonName != 0 && !SubjectAltName.hasDnsName(desk.names, subject.commonName, subject.commonNameEnd)
+            subject.commonName != 0
+                && !SubjectAltName.hasDnsName(desk.names, subject.commonName, subject.commonNameEnd)
         ) return Reasons.COMMON_NAME_NOT_IN_SAN;
     }
 

@@ -32,15 +32,10 @@ library DistinguishedName {
         subject.serialNumber = 0;
         subject.commonName = 0;
         while (position < end) {
-            uint256 attribute;
-            (attribute, position) = DerReader.read(DerReader.SET, position, end);
-            if (position > end) return false;
-            if (attribute == position) subject.isBad = true;
-            for (uint256 count = 0; attribute < position; ++count) {
-                attribute = _readAttribute(subject, attribute, position);
-                if (count != 0) subject.isBad = true;
-            }
-            if (attribute != position) return false;
+            uint256 next = _readUsual(subject, position, end);
+            if (next > end) next = _readRelativeName(subject, position, end);
+            if (next > end) return false;
+            position = next;
         }
         if (subject.organisation == 0) subject.isBad = true;
         return true;
@@ -55,7 +50,36 @@ library DistinguishedName {
         return tag == DerReader.PRINTABLE_STRING && CharacterSet.isPrintable(start, end);
     }
 
-    /// @dev One AttributeTypeAndValue. O is checked where it is compared: it mostly equals a text that was checked once.
+    /// @dev An RDN as all of an accepted subject are: one attribute of 2.5.4 with a value of at most 64 octets. Its 11
+    /// octets before the value are compared at once: 31 (n+9) 30 (n+7) 06 03 55 04 kind tag n.
+    /// @return end NOWHERE for any other RDN
+    function _readUsual(Subject memory subject, uint256 position, uint256 limit) private pure returns (uint256 end) {
+        unchecked {
+            uint256 head = DerReader.word(position) >> 168;
+            uint256 length = head & 0xff;
+            end = position + 11 + length;
+            bool isUsual = head & 0xffffffffffffffff0000ff == 0x3109300706035504000000 + length * 0x1000100000000000001
+                && length <= LONGEST_VALUE && end <= limit && (head >> 16) & 0x80 == 0 && (head >> 8) & 0x1f != 0x1f;
+            if (!isUsual) return DerReader.NOWHERE;
+            _note(subject, 0x550400 | ((head >> 16) & 0xff), (head >> 8) & 0xff, position + 11, end);
+        }
+    }
+
+    function _readRelativeName(Subject memory subject, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 end)
+    {
+        (position, end) = DerReader.read(DerReader.SET, position, limit);
+        if (position == end) subject.isBad = true;
+        for (uint256 count = 0; position < end; ++count) {
+            position = _readAttribute(subject, position, end);
+            if (count != 0) subject.isBad = true;
+        }
+        if (position != end) return DerReader.NOWHERE;
+    }
+
+    /// @dev One AttributeTypeAndValue.
     function _readAttribute(Subject memory subject, uint256 position, uint256 limit)
         private
         pure
@@ -67,24 +91,30 @@ library DistinguishedName {
         (tag, start, end) = DerReader.readAny(kindEnd, sequenceEnd);
         if (end != sequenceEnd || !DerReader.isObjectIdentifier(kind, kindEnd)) return DerReader.NOWHERE;
         unchecked {
-            kind = kindEnd - kind == 3 ? DerReader.word(kind) >> 232 : 0;
-            if (kind == ORGANISATION && subject.organisation == 0) {
-                subject.organisationTag = tag;
-                subject.organisation = start;
-                subject.organisationEnd = end;
-                return end;
-            }
-            bool isFirst;
-            if (kind == SERIAL_NUMBER) {
-                isFirst = subject.serialNumber == 0;
-                subject.serialNumber = start;
-            } else if (kind == COMMON_NAME) {
-                isFirst = subject.commonName == 0;
-                subject.commonName = start;
-                subject.commonNameEnd = end;
-            }
+            _note(subject, kindEnd - kind == 3 ? DerReader.word(kind) >> 232 : 0, tag, start, end);
+        }
+    }
+
+    /// @dev O is checked where it is compared: mostly it equals a text that was checked once.
+    function _note(Subject memory subject, uint256 kind, uint256 tag, uint256 start, uint256 end) private pure {
+        uint256 earlier = 1;
+        if (kind == ORGANISATION) {
+            earlier = subject.organisation;
+            subject.organisationTag = tag;
+            subject.organisation = start;
+            subject.organisationEnd = end;
+            if (earlier == 0) return;
+        } else if (kind == SERIAL_NUMBER) {
+            earlier = subject.serialNumber;
+            subject.serialNumber = start;
+        } else if (kind == COMMON_NAME) {
+            earlier = subject.commonName;
+            subject.commonName = start;
+            subject.commonNameEnd = end;
+        }
+        unchecked {
             if (
-                !isFirst || (tag != DerReader.UTF8_STRING && tag != DerReader.PRINTABLE_STRING) || end == start
+                earlier != 0 || (tag != DerReader.UTF8_STRING && tag != DerReader.PRINTABLE_STRING) || end == start
                     || end - start > LONGEST_VALUE || !CharacterSet.isPrintable(start, end)
             ) subject.isBad = true;
         }

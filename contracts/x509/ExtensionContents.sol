@@ -37,105 +37,84 @@ library ExtensionContents {
         facts.purposes = 0;
         uint256 present = list.present;
         if (present & ProfileBits.EXT_SUBJECT_KEY_IDENTIFIER != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.SUBJECT_KEY_IDENTIFIER);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.SUBJECT_KEY_IDENTIFIER);
             if (!_isSubjectKeyIdentifier(start, end)) return false;
         }
         if (present & ProfileBits.EXT_KEY_USAGE != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.KEY_USAGE);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.KEY_USAGE);
             facts.keyUsage = _readKeyUsage(start, end);
             if (facts.keyUsage == 0) return false;
         }
-        if (present & ProfileBits.EXT_SUBJECT_ALT_NAME != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.SUBJECT_ALT_NAME);
-            if (!_isSubjectAltName(start, end)) return false;
-        }
         if (present & ProfileBits.EXT_BASIC_CONSTRAINTS != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.BASIC_CONSTRAINTS);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.BASIC_CONSTRAINTS);
             bool isWellFormed;
             (isWellFormed, facts.isAuthority) = _readBasicConstraints(start, end);
             if (!isWellFormed) return false;
         }
         if (present & ProfileBits.EXT_CRL_DISTRIBUTION_POINTS != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.CRL_DISTRIBUTION_POINTS);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.CRL_DISTRIBUTION_POINTS);
             if (!_isCrlDistributionPoints(start, end)) return false;
         }
         if (present & ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.AUTHORITY_KEY_IDENTIFIER);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.AUTHORITY_KEY_IDENTIFIER);
             if (!_isAuthorityKeyIdentifier(start, end)) return false;
         }
         if (present & ProfileBits.EXT_EXTENDED_KEY_USAGE != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.EXTENDED_KEY_USAGE);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.EXTENDED_KEY_USAGE);
             facts.purposes = _readExtendedKeyUsage(start, end);
             if (facts.purposes == 0) return false;
         }
         if (present & ProfileBits.EXT_AUTHORITY_INFO_ACCESS != 0) {
-            (uint256 start, uint256 end) = _content(list, ExtensionList.AUTHORITY_INFO_ACCESS);
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.AUTHORITY_INFO_ACCESS);
             if (!_isAuthorityInfoAccess(start, end)) return false;
         }
         return true;
     }
 
-    function _content(Extensions memory list, uint256 number) private pure returns (uint256 start, uint256 end) {
-        return (list.starts[number], list.ends[number]);
-    }
-
-    /// @dev KeyIdentifier. Source: RFC 5280 §4.2.1.2
+    /// @dev KeyIdentifier of 1 to 32 octets: 04 n. Source: RFC 5280 §4.2.1.2
     function _isSubjectKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
-        uint256 last;
-        (start, last) = DerReader.read(DerReader.OCTET_STRING, start, end);
-        return last == end && _isKeyIdentifier(start, end);
-    }
-
-    /// @dev keyIdentifier alone: a self-signed certificate has no issuer and serial to name. Source: RFC 5280 §4.2.1.1
-    function _isAuthorityKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
-        uint256 last;
-        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
-        if (last != end) return false;
-        (start, last) = DerReader.read(0x80, start, end);
-        return last == end && _isKeyIdentifier(start, end);
-    }
-
-    function _isKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
         unchecked {
-            return start != end && end - start <= LONGEST_KEY_IDENTIFIER;
+            uint256 length = end - start - 2;
+            return length - 1 < LONGEST_KEY_IDENTIFIER && DerReader.word(start) >> 240 == 0x0400 + length;
+        }
+    }
+
+    /// @dev keyIdentifier alone, of 1 to 32 octets: 30 (n+2) 80 n. A self-signed certificate has no issuer and serial to
+    /// name. Source: RFC 5280 §4.2.1.1
+    function _isAuthorityKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
+        unchecked {
+            uint256 length = end - start - 4;
+            return length - 1 < LONGEST_KEY_IDENTIFIER
+                && DerReader.word(start) >> 224 == 0x30028000 + (length << 16) + length;
         }
     }
 
     /// @dev A named bit list without trailing zero bits; nine bits exist. Sources: RFC 5280 §4.2.1.3, X.690 §11.2
     /// @return usage 0 where it is not well formed
     function _readKeyUsage(uint256 start, uint256 end) private pure returns (uint256 usage) {
-        uint256 last;
-        (start, last) = DerReader.read(DerReader.BIT_STRING, start, end);
         unchecked {
-            uint256 length = end - start;
-            if (last != end || length < 2 || length > 3) return 0;
-            uint256 unused = DerReader.octet(start);
-            uint256 final_ = DerReader.octet(end - 1);
-            if (unused > 7 || final_ & ((2 << unused) - 1) != 1 << unused) return 0;
-            if (length == 3 && unused != 7) return 0;
-            return (DerReader.word(start + 1) >> 247) & (length == 2 ? 0x1fe : 0x1ff);
+            uint256 head = DerReader.word(start);
+            uint256 unused = (head >> 232) & 0xff;
+            if (end - start == 4 && head >> 240 == 0x0302) {
+                // One octet: the last bit in use is set, and none behind it.
+                uint256 octet = (head >> 224) & 0xff;
+                if (unused > 7 || octet & ((2 << unused) - 1) != 1 << unused) return 0;
+                return octet << 1;
+            }
+            // Two: the second holds decipherOnly and no other bit.
+            if (end - start != 5 || head >> 232 != 0x030307 || (head >> 216) & 0xff != 0x80) return 0;
+            return (head >> 223) & 0x1ff;
         }
-    }
-
-    /// @dev GeneralNames, of which only the primitive forms are read at all. Source: RFC 5280 §4.2.1.6
-    function _isSubjectAltName(uint256 start, uint256 end) private pure returns (bool) {
-        uint256 last;
-        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
-        if (last != end || start == end) return false;
-        while (start < end) {
-            uint256 tag;
-            (tag,, start) = DerReader.readAny(start, end);
-            if (tag & 0xe0 != 0x80) return false;
-        }
-        return start == end;
     }
 
     /// @dev Source: RFC 5280 §4.2.1.9
     function _readBasicConstraints(uint256 start, uint256 end) private pure returns (bool, bool isAuthority) {
+        unchecked {
+            if (end - start == 2) return (DerReader.word(start) >> 240 == 0x3000, false); // as nearly all have it
+        }
         uint256 last;
         (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
         if (last != end) return (false, false);
-        if (start == end) return (true, false);
         if (DerReader.word(start) >> 232 != 0x0101ff) return (false, false);
         unchecked {
             start += 3;
@@ -201,10 +180,11 @@ library ExtensionContents {
         while (start < end) {
             uint256 content;
             (content, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, end);
-            if (!DerReader.isObjectIdentifier(content, start)) return 0;
             uint256 purpose = _purpose(content, start);
             if (purpose != ProfileBits.EKU_OTHER) {
                 if (purposes & purpose != 0) return 0;
+            } else if (!DerReader.isObjectIdentifier(content, start)) {
+                return 0;
             } else if (otherCount == MOST_OTHER_PURPOSES) {
                 purpose |= TOO_MANY_PURPOSES;
             } else {

@@ -6,7 +6,7 @@ import {DerReader} from "./DerReader.sol";
 /// @notice The extensions of one certificate.
 /// @param count all of them
 /// @param present known ones, as the EXT bits of ProfileBits; `critical` likewise
-/// @param starts where the content of a known one's extnValue begins, by the number of its EXT bit; `ends` likewise
+/// @param places where the content of a known one's extnValue lies, by the number of its EXT bit: start << 128 | end
 /// @param others identities of the unknown ones, of which there are `otherCount`
 struct Extensions {
     uint256 count;
@@ -14,8 +14,7 @@ struct Extensions {
     uint256 critical;
     bool isRepeated;
     bool isUnknownCritical;
-    uint256[8] starts;
-    uint256[8] ends;
+    uint256[8] places;
     uint256 otherCount;
     bytes32[16] others;
 }
@@ -42,74 +41,102 @@ library ExtensionList {
     /// @return whether they are well formed DER (reason 2 where not)
     function read(Extensions memory list, uint256 position, uint256 end) internal pure returns (bool) {
         if (position == end) return false;
-        list.count = 0;
-        list.present = 0;
-        list.critical = 0;
         list.isRepeated = false;
         list.isUnknownCritical = false;
         list.otherCount = 0;
+        uint256 count;
+        uint256 present;
+        uint256 critical;
         while (position < end) {
-            position = _readExtension(list, position, end);
+            (uint256 number, uint256 isCritical, uint256 start, uint256 next) = _readUsual(position, end);
+            if (number == UNKNOWN) (number, isCritical, start, next) = _readExtension(list, position, end);
+            position = next;
+            unchecked {
+                ++count;
+                if (number != UNKNOWN) {
+                    if ((present >> number) & 1 != 0) list.isRepeated = true;
+                    present |= 1 << number;
+                    critical |= isCritical << number;
+                    list.places[number] = (start << 128) | next;
+                } else if (isCritical != 0) {
+                    list.isUnknownCritical = true;
+                }
+            }
         }
+        list.count = count;
+        list.present = present;
+        list.critical = critical;
         return position == end;
     }
 
-    function _readExtension(Extensions memory list, uint256 position, uint256 limit)
+    /// @notice The content of a known extension that is present.
+    function place(Extensions memory list, uint256 number) internal pure returns (uint256 start, uint256 end) {
+        uint256 both = list.places[number];
+        return (both >> 128, both & 0xffffffff);
+    }
+
+    /// @dev A known extension of 2.5.29 with less than 118 octets of value: the 9 or 12 octets before the value are
+    /// compared at once: 30 (n+7) 06 03 55 1d arc 04 n, or 30 (n+10) 06 03 55 1d arc 01 01 ff 04 n.
+    /// @return number UNKNOWN for every other one
+    function _readUsual(uint256 position, uint256 limit)
         private
         pure
-        returns (uint256 end)
+        returns (uint256 number, uint256 isCritical, uint256 start, uint256 end)
     {
-        uint256 cursor;
-        (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        uint256 number;
-        (number, cursor) = _readIdentity(list, cursor, end);
-        bool isCritical;
         unchecked {
-            if (DerReader.octet(cursor) == DerReader.BOOLEAN) {
-                // DEFAULT FALSE is never encoded, and TRUE is FF: X.690 §11.1, §11.5.
-                if (DerReader.word(cursor) >> 232 != 0x0101ff) return DerReader.NOWHERE;
-                isCritical = true;
-                cursor += 3;
+            uint256 head = DerReader.word(position) >> 160;
+            uint256 length = head & 0xff;
+            uint256 frame = 0x300a0603551d000101ff0400 + length * 0x100000000000000000001;
+            isCritical = 1;
+            start = position + 12;
+            if (head & 0xffffffffffff80ffffffffff != frame || length > 0x75) {
+                length = (head >> 24) & 0xff;
+                frame = 0x30070603551d000400 + length * 0x100000000000001;
+                if ((head >> 24) & 0xffffffffffff80ffff != frame || length > 0x78) return (UNKNOWN, 0, 0, 0);
+                isCritical = 0;
+                start = position + 9;
             }
-            (position, cursor) = DerReader.read(DerReader.OCTET_STRING, cursor, end);
-            if (cursor != end) return DerReader.NOWHERE;
-            ++list.count;
-            if (number == UNKNOWN) {
-                if (isCritical) list.isUnknownCritical = true;
-                return end;
-            }
-            uint256 bit = 1 << number;
-            if (list.present & bit != 0) list.isRepeated = true;
-            list.present |= bit;
-            if (isCritical) list.critical |= bit;
-            list.starts[number] = position;
-            list.ends[number] = end;
+            end = start + length;
+            number = end > limit ? UNKNOWN : _known(((head >> 40) & 0x7f) - 14);
         }
     }
 
-    /// @dev The extension's OBJECT IDENTIFIER: its number here, and where it ends.
-    function _readIdentity(Extensions memory list, uint256 position, uint256 limit)
+    /// @dev Any extension, the long way.
+    /// @return number which known extension it is, or UNKNOWN
+    /// @return isCritical 1 where it is
+    /// @return start where the content of extnValue begins
+    /// @return end where it and the extension end, or NOWHERE
+    function _readExtension(Extensions memory list, uint256 position, uint256 limit)
         private
         pure
-        returns (uint256 number, uint256 end)
+        returns (uint256 number, uint256 isCritical, uint256 start, uint256 end)
     {
+        (start, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        uint256 oid = start;
+        (oid, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, oid, end);
+        if (!DerReader.isObjectIdentifier(oid, start)) return (UNKNOWN, 0, 0, DerReader.NOWHERE);
+        number = _identify(list, oid, start);
         unchecked {
-            uint256 head = DerReader.word(position) >> 216;
-            if (head & 0xffffffff80 == 0x0603551d00) {
-                // 2.5.29.x with x below 128: well formed as it stands. What runs past the limit fails at the next read.
-                number = _known((head & 0x7f) - 14);
-                end = position + 5;
-                if (number != UNKNOWN) return (number, end);
-                position += 2;
-            } else {
-                (position, end) = DerReader.read(DerReader.OBJECT_IDENTIFIER, position, limit);
-                if (!DerReader.isObjectIdentifier(position, end)) return (UNKNOWN, DerReader.NOWHERE);
-                if (end - position == 8 && DerReader.word(position) >> 192 == AUTHORITY_INFO_ACCESS_OID) {
-                    return (AUTHORITY_INFO_ACCESS, end);
-                }
+            if (DerReader.octet(start) == DerReader.BOOLEAN) {
+                // DEFAULT FALSE is never encoded, and TRUE is FF: X.690 §11.1, §11.5.
+                if (DerReader.word(start) >> 232 != 0x0101ff) return (UNKNOWN, 0, 0, DerReader.NOWHERE);
+                isCritical = 1;
+                start += 3;
             }
-            _note(list, DerReader.hash(position, end));
-            return (UNKNOWN, end);
+        }
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.OCTET_STRING, start, end);
+        if (last != end) end = DerReader.NOWHERE;
+    }
+
+    function _identify(Extensions memory list, uint256 start, uint256 end) private pure returns (uint256 number) {
+        unchecked {
+            uint256 length = end - start;
+            uint256 head = DerReader.word(start) >> 192;
+            number = UNKNOWN;
+            if (length == 3 && head >> 40 & 0xffff80 == 0x551d00) number = _known(((head >> 40) & 0x7f) - 14);
+            if (length == 8 && head == AUTHORITY_INFO_ACCESS_OID) number = AUTHORITY_INFO_ACCESS;
+            if (number == UNKNOWN) _note(list, DerReader.hash(start, end));
         }
     }
 

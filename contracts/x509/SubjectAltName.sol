@@ -2,19 +2,20 @@
 pragma solidity ^0.8.30;
 
 import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
-import {CertificatePolicy, Policy, Range} from "./CertificatePolicy.sol";
+import {Policy, Range} from "./CertificatePolicy.sol";
 import {CharacterSet} from "./CharacterSet.sol";
 import {DerReader} from "./DerReader.sol";
 import {DnsName} from "./DnsName.sol";
 import {ProfileBits} from "./ProfileBits.sol";
 import {Reasons} from "./Reasons.sol";
 
-/// @notice The names of one certificate: tags, and where their values lie in calldata.
+/// @notice The names of one certificate.
+/// @param isRefused too many, or a type that the profile does not allow; then not all have a place
+/// @param places what and where they are: tag << 248 | start << 128 | end of the value
 struct Names {
     uint256 count;
-    uint256[8] tags;
-    uint256[8] starts;
-    uint256[8] ends;
+    bool isRefused;
+    uint256[8] places;
 }
 
 /// @title Names in subjectAltName, and the ranges of the lot that they must lie in
@@ -24,52 +25,48 @@ library SubjectAltName {
     uint256 internal constant URI = 0x86;
     uint256 internal constant IP_ADDRESS = 0x87;
 
-    /// @notice Checks 25 to 27 on the content of an extension that is well formed (SubjectAltName as a TLV).
+    /// @notice Reads SubjectAltName as a TLV: GeneralNames, of which only the primitive forms are read at all.
+    /// @return whether it is well formed (reason 20 where not)
+    function read(Names memory names, Policy memory policy, uint256 start, uint256 end) internal pure returns (bool) {
+        uint256 last;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end || start == end) return false;
+        uint256 most = policy.sanMaximum;
+        uint256 types = policy.sanTypes;
+        uint256 count;
+        bool isRefused;
+        unchecked {
+            for (; start < end; ++count) {
+                uint256 tag;
+                uint256 next;
+                (tag, start, next) = DerReader.readAny(start, end);
+                if (tag & 0xe0 != 0x80) return false;
+                if (count >= most || types & _bit(tag) == 0) isRefused = true;
+                else names.places[count] = (tag << 248) | (start << 128) | next;
+                start = next;
+            }
+        }
+        names.count = count;
+        names.isRefused = isRefused;
+        return start == end;
+    }
+
+    /// @notice Checks 25 to 27.
     /// @return reason 0 when all names are accepted
-    function check(Names memory names, Policy memory policy, uint256 start, uint256 end)
-        internal
-        pure
-        returns (uint16 reason)
-    {
-        (start,) = DerReader.read(DerReader.SEQUENCE, start, end);
-        if (!_collect(names, policy, start, end)) return Reasons.BAD_SAN;
+    function check(Names memory names, Policy memory policy) internal pure returns (uint16 reason) {
+        if (names.isRefused) return Reasons.BAD_SAN;
         uint256 count = names.count;
         for (uint256 i = 0; i < count; ++i) {
-            uint16 found = _checkName(policy, names.tags[i], names.starts[i], names.ends[i]);
-            if (found == Reasons.BAD_NAME || _isRepeated(names, i)) return Reasons.BAD_NAME;
+            (uint256 tag, uint256 start, uint256 end) = _place(names, i);
+            uint16 found = _checkName(policy, tag, start, end);
+            if (found == Reasons.BAD_NAME || _isAmong(names, i, tag, start, end)) return Reasons.BAD_NAME;
             if (found != Reasons.NONE) reason = found;
         }
     }
 
     /// @notice Whether one of the dNSNames equals this text.
     function hasDnsName(Names memory names, uint256 start, uint256 end) internal pure returns (bool) {
-        uint256 count = names.count;
-        for (uint256 i = 0; i < count; ++i) {
-            if (names.tags[i] == DNS_NAME && _areEqual(names.starts[i], names.ends[i], start, end)) return true;
-        }
-        return false;
-    }
-
-    function _collect(Names memory names, Policy memory policy, uint256 start, uint256 end)
-        private
-        pure
-        returns (bool)
-    {
-        uint256 count;
-        while (start < end) {
-            if (count == policy.sanMaximum) return false;
-            (uint256 tag, uint256 content, uint256 next) = DerReader.readAny(start, end);
-            if (policy.sanTypes & _bit(tag) == 0) return false;
-            names.tags[count] = tag;
-            names.starts[count] = content;
-            names.ends[count] = next;
-            start = next;
-            unchecked {
-                ++count;
-            }
-        }
-        names.count = count;
-        return true;
+        return _isAmong(names, names.count, DNS_NAME, start, end);
     }
 
     function _bit(uint256 tag) private pure returns (uint256) {
@@ -78,19 +75,29 @@ library SubjectAltName {
         return tag == IP_ADDRESS ? ProfileBits.SAN_IP : 0;
     }
 
-    function _isRepeated(Names memory names, uint256 last) private pure returns (bool) {
-        for (uint256 i = 0; i < last; ++i) {
-            if (
-                names.tags[i] == names.tags[last]
-                    && _areEqual(names.starts[i], names.ends[i], names.starts[last], names.ends[last])
-            ) return true;
-        }
-        return false;
+    function _place(Names memory names, uint256 index)
+        private
+        pure
+        returns (uint256 tag, uint256 start, uint256 end)
+    {
+        uint256 all = names.places[index];
+        return (all >> 248, (all >> 128) & 0xffffffff, all & 0xffffffff);
     }
 
-    function _areEqual(uint256 left, uint256 leftEnd, uint256 right, uint256 rightEnd) private pure returns (bool) {
+    /// @dev Whether one of the first `count` names is this one.
+    function _isAmong(Names memory names, uint256 count, uint256 tag, uint256 start, uint256 end)
+        private
+        pure
+        returns (bool)
+    {
         unchecked {
-            return leftEnd - left == rightEnd - right && DerReader.areEqual(left, right, leftEnd - left);
+            for (uint256 i = 0; i < count; ++i) {
+                (uint256 otherTag, uint256 other, uint256 otherEnd) = _place(names, i);
+                if (
+                    tag == otherTag && end - start == otherEnd - other && DerReader.areEqual(start, other, end - start)
+                ) return true;
+            }
+            return false;
         }
     }
 
