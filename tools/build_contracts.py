@@ -102,13 +102,21 @@ def compile_contracts() -> dict[str, dict[str, Any]]:
 
 def deployable(contracts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The contracts and external libraries that have to be deployed, of our own sources."""
+    linked = {
+        library
+        for members in contracts.values()
+        for compiled in members.values()
+        for libraries in compiled["evm"]["bytecode"]["linkReferences"].values()
+        for library in libraries
+    }
     for unit, members in sorted(contracts.items()):
         if not unit.startswith("contracts/"):
             continue
         for name, compiled in sorted(members.items()):
             has_entries = any(item["type"] in {"function", "constructor"} for item in compiled["abi"])
             bytecode = compiled["evm"]["bytecode"]
-            if not bytecode["object"] or not has_entries:
+            # A library's functions over storage are in no ABI, but who links to it needs it deployed.
+            if not bytecode["object"] or not (has_entries or name in linked):
                 continue
             size = len(compiled["evm"]["deployedBytecode"]["object"]) // 2
             if size > CODE_LIMIT:
