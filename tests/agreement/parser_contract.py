@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
+import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,22 +58,12 @@ class Anvil:
             raise AssertionError(answer["error"])
         return answer["result"]
 
-    def wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Until it answers. Raises AssertionError when it ended, or is too slow."""
-        deadline = time.monotonic() + START_S
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                self.request("eth_chainId")
-            except requests.ConnectionError:
-                process.poll()
-            else:
-                return
-        raise AssertionError("anvil does not answer")
-
     def deploy(self, bytecode: str) -> str:
         sender = self.request("eth_accounts")[0]  # type: ignore[index]
         transaction = {"from": sender, "data": bytecode, "gas": hex(GAS)}
-        receipt = self.request("eth_getTransactionReceipt", self.request("eth_sendTransaction", transaction))
+        sent = self.request("eth_sendTransaction", transaction)
+        self.request("evm_mine")
+        receipt = self.request("eth_getTransactionReceipt", sent)
         assert isinstance(receipt, dict)
         assert receipt["status"] == "0x1"
         return str(receipt["contractAddress"])
@@ -84,20 +75,26 @@ class Anvil:
 
 @contextmanager
 def running_anvil() -> Iterator[Anvil]:
-    """An engine on a free port, ended with the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--hardfork", "osaka", "--gas-limit", str(GAS), "--quiet"]
-    arguments += ["--accounts", "1", "--gas-price", "0", "--base-fee", "0"]
-    process = subprocess.Popen([ANVIL, *arguments])
-    try:
-        anvil = Anvil(port)
-        anvil.wait(process)
-        yield anvil
-    finally:
-        process.terminate()
-        process.wait(timeout=START_S)
+    """An engine on a port that it chooses itself, ended with the block. Raises AssertionError if it does not start."""
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--hardfork", "osaka", "--gas-limit", str(GAS)]
+    arguments += ["--no-mining", "--accounts", "1", "--gas-price", "0", "--base-fee", "0"]
+    with tempfile.NamedTemporaryFile() as log:
+        process = subprocess.Popen([ANVIL, *arguments], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield Anvil(_wait_for_port(process, Path(log.name)))
+        finally:
+            process.terminate()
+            process.wait(timeout=START_S)
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if listening := re.search(r"Listening on 127\.0\.0\.1:(\d+)\n", log.read_text()):
+            return int(listening[1])
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
+    raise AssertionError(f"anvil does not answer: {log.read_text()[-1_000:]}")
 
 
 class ParserContract:

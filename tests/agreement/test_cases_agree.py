@@ -6,11 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from agreement import differences, openssl_verifies
+from agreement import differences, openssl_verifies, python_verdict
 from certificate_cases import Case, cases
+from certificates import Draft, authority_key, extension, key, oid, rules, sequence
 from parser_contract import ParserContract
 
 from pki_chain.x509.profile import CertificateRules
+from pki_chain.x509.reasons import Reason
 
 CASES = cases()
 OPENSSL_DIFFERS = {
@@ -30,8 +32,8 @@ def by_rules() -> dict[CertificateRules, list[Case]]:
 @pytest.mark.chain
 def test_contract_gives_the_reason_of_the_table(contract: ParserContract) -> None:
     wrong = []
-    for rules, group in by_rules().items():
-        for case, verdict in zip(group, contract.check([case.der for case in group], rules), strict=True):
+    for against, group in by_rules().items():
+        for case, verdict in zip(group, contract.check([case.der for case in group], against), strict=True):
             if verdict.reason is not case.reason:
                 wrong.append(f"{case.title}: {verdict.reason!r} instead of {case.reason!r}")
     assert not wrong, "\n".join(wrong)
@@ -40,7 +42,7 @@ def test_contract_gives_the_reason_of_the_table(contract: ParserContract) -> Non
 @pytest.mark.chain
 def test_contract_reads_what_python_reads(contract: ParserContract) -> None:
     found = [
-        line for rules, group in by_rules().items() for line in differences(contract, [c.der for c in group], rules)
+        line for against, group in by_rules().items() for line in differences(contract, [c.der for c in group], against)
     ]
     assert not found, "\n".join(found)
 
@@ -55,3 +57,21 @@ def test_openssl_accepts_what_we_accept(tmp_path: Path) -> None:
 def test_openssl_refuses_a_wrong_signature(tmp_path: Path) -> None:
     wrong = next(case for case in CASES if case.title == "signature with another r")
     assert not openssl_verifies(wrong.der, tmp_path)
+
+
+@pytest.mark.openssl
+def test_openssl_refuses_a_proxy_certificate_that_we_accept(tmp_path: Path) -> None:
+    """Written down in docs/decisions/0004-certificate-rules.md."""
+    information = sequence(sequence(oid("1.3.6.1.5.5.7.21.1")))
+    proxy = Draft().with_extensions(extension("1.3.6.1.5.5.7.1.14", information)).encode()
+    assert python_verdict(proxy, rules()).reason is None
+    assert not openssl_verifies(proxy, tmp_path)
+    assert openssl_verifies(Draft().with_extensions(extension("1.3.6.1.5.5.7.1.99", information)).encode(), tmp_path)
+
+
+@pytest.mark.openssl
+def test_openssl_overlooks_a_wrong_signature_that_we_refuse(tmp_path: Path) -> None:
+    """With an AKI that differs from SKI, openssl takes a certificate for one of another issuer."""
+    wrong = Draft(signer=key(1)).with_extensions(authority_key(b"\x22" * 20)).encode()
+    assert openssl_verifies(wrong, tmp_path)
+    assert python_verdict(wrong, rules()).reason is Reason.BAD_SIGNATURE
