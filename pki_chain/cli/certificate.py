@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from pki_chain.cli.member import config_option, gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError
+from pki_chain.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from pki_chain.ports import HoldKind
@@ -39,7 +40,7 @@ def certificate() -> None:
     """Ask about a certificate, hold, release or revoke it."""
 
 
-def ledgerless(config_path: Path) -> MemberConfig | None:
+def _settings(config_path: Path) -> MemberConfig | None:
     """Settings if there are any: whoever only asks needs none beside --gateway."""
     return MemberConfig.load(config_path) if config_path.exists() else None
 
@@ -51,7 +52,7 @@ def ledgerless(config_path: Path) -> MemberConfig | None:
 @json_option
 def show(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
     """Show what the gateway knows of a certificate."""
-    client = gateway_client(ledgerless(config_path), gateways)
+    client = gateway_client(_settings(config_path), gateways)
     answer = client.get(f"/v1/certificates/{read_sha256(which)}")
     print_result(answer, _lines(answer), as_json=as_json)
 
@@ -63,7 +64,7 @@ def show(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: b
 @json_option
 def status(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
     """Ask whether a certificate is valid now."""
-    client = gateway_client(ledgerless(config_path), gateways)
+    client = gateway_client(_settings(config_path), gateways)
     answer = client.get(f"/v1/certificates/{read_sha256(which)}/status")
     print_result(answer, _lines(answer), as_json=as_json)
 
@@ -80,7 +81,7 @@ def hold(
 ) -> None:
     """Hold a certificate at once: relying parties cut it off, and it can be released."""
     client = gateway_client(config, gateways)
-    identifier, counter = _identify(config, client, which)
+    identifier, counter = _identify(client, which)
     kind = _kind(emergency=emergency)
     outcome = _orders(config, key, client).hold(identifier, kind, _HOLD_REASON, counter)
     print_result(_done(which, outcome.transaction, "held"), f"{which} is held", as_json=as_json)
@@ -98,7 +99,7 @@ def release(
 ) -> None:
     """Lift a hold."""
     client = gateway_client(config, gateways)
-    identifier, counter = _identify(config, client, which)
+    identifier, counter = _identify(client, which)
     outcome = _orders(config, key, client).release(identifier, _kind(emergency=emergency), 0, counter)
     print_result(_done(which, outcome.transaction, "released"), f"{which} is released", as_json=as_json)
 
@@ -115,7 +116,7 @@ def revoke(
 ) -> None:
     """Revoke a certificate for good."""
     client = gateway_client(config, gateways)
-    identifier, _ = _identify(config, client, which)
+    identifier, _ = _identify(client, which)
     outcome = _orders(config, key, client).revoke(identifier, _REVOCATION_REASONS[reason])
     print_result(_done(which, outcome.transaction, "revoked"), f"{which} is revoked for good", as_json=as_json)
 
@@ -132,9 +133,23 @@ def read_sha256(which: str) -> str:
     return hashlib.sha256(read_certificates((path,))[0][1]).hexdigest()
 
 
-def _identify(config: MemberConfig, client: GatewayClient, which: str) -> tuple[bytes, int]:
-    """Id on the ledger and hold counter: the gateway tells which certificate, the ledger itself its counter."""
-    raise NotImplementedError
+def _identify(client: GatewayClient, which: str) -> tuple[bytes, int]:
+    """Id on the ledger and hold counter. The id is computed here from bytes of that SHA-256: an order binds no other
+    certificate than the one that was named, whatever the gateway says."""
+    from pki_chain.x509.certificate import parse_certificate
+
+    sha256 = read_sha256(which)
+    answer = client.get(f"/v1/certificates/{sha256}")
+    try:
+        der = base64.b64decode(str(answer.get("der")), validate=True)
+    except ValueError:
+        der = b""
+    if hashlib.sha256(der).hexdigest() != sha256:
+        raise InputError(f"the gateway gave other bytes than those of {sha256}: ask another gateway")
+    counter = client.get(f"/v1/certificates/{sha256}/status").get("hold_counter")
+    if not isinstance(counter, int):
+        raise NotFoundError(f"the ledger does not know {sha256}: submit it first, or correct the hash")
+    return parse_certificate(der).certificate_id, counter
 
 
 def _kind(*, emergency: bool) -> HoldKind:
@@ -150,8 +165,8 @@ def _orders(config: MemberConfig, key: str, client: GatewayClient) -> Orders:
     return Orders(TypedTexts(config.load_consortium()), load_signer(config, key), client)
 
 
-def _done(which: str, transaction: str, state: str) -> dict[str, Any]:
-    return {"certificate": read_sha256(which), "state": state, "transaction": transaction}
+def _done(which: str, transaction: bytes, state: str) -> dict[str, Any]:
+    return {"certificate": read_sha256(which), "state": state, "transaction": "0x" + transaction.hex()}
 
 
 def _lines(answer: dict[str, Any]) -> str:

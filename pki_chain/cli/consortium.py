@@ -179,8 +179,11 @@ def propose(
     content = encode_content(number, arguments)
     hashed = content_hash(content)
     outcome = _orders(config, key, gateways).propose(number, content, hashed)
-    made = _events(config, ProposalMade, outcome.block)
-    proposal = next(each.proposal for each in made if each.content_hash == hashed and each.member == config.member.id)
+    proposal = next(
+        event.content.proposal
+        for event in _logged(config, ProposalMade)
+        if event.transaction_hash == outcome.transaction
+    )
     result = {"proposal": proposal, "kind": kind, "content_hash": "0x" + hashed.hex()}
     print_result(
         result, f"proposal {proposal} ({kind}), content {hashed.hex()}: others vote, then execute", as_json=as_json
@@ -267,14 +270,18 @@ def _orders(config: MemberConfig, key: str, gateways: tuple[str, ...]) -> Orders
     return Orders(texts, load_signer(config, key), gateway_client(config, gateways))
 
 
-def _events(config: MemberConfig, kind: type[Any], block: int | None = None) -> list[Any]:
-    """Events of one kind, of one block or of the whole ledger: governance is rare, so that this stays small."""
+def _logged(config: MemberConfig, kind: type[Any]) -> list[Any]:
+    """Logged events of one kind, of the whole ledger: governance is rare, so that this stays small."""
     from pki_chain.chain.ledger import LedgerClient
 
     consortium_file = config.load_consortium()
     ledger = LedgerClient(consortium_file, config.ledger.timeout_s)
-    first, last = (block, block) if block is not None else (consortium_file.founding_block, ledger.head().number)
-    return [event.content for event in ledger.events(first, last) if isinstance(event.content, kind)]
+    found = ledger.events(consortium_file.founding_block, ledger.head().number)
+    return [event for event in found if isinstance(event.content, kind)]
+
+
+def _events(config: MemberConfig, kind: type[Any]) -> list[Any]:
+    return [event.content for event in _logged(config, kind)]
 
 
 def _proposal(config: MemberConfig, number: int) -> ProposalMade:

@@ -65,13 +65,13 @@ def open_lot(
     )
     consortium = config.load_consortium()
     orders = Orders(TypedTexts(consortium), load_signer(config, key), gateway_client(config, gateways))
-    outcome = orders.open_lot(terms)
     ledger = LedgerClient(consortium, config.ledger.timeout_s)
+    before = ledger.head().number
+    outcome = orders.open_lot(terms)
     opened = next(
         event.content
-        for event in ledger.events(outcome.block, outcome.block)
-        if isinstance(event.content, LotOpened)
-        and event.transaction_hash.hex() == outcome.transaction.removeprefix("0x")
+        for event in ledger.events(before, ledger.head().number)
+        if isinstance(event.content, LotOpened) and event.transaction_hash == outcome.transaction
     )
     result = {
         "lot": opened.lot,
@@ -81,7 +81,7 @@ def open_lot(
         "closes_at": terms.closes_at,
         "stations": list(terms.stations),
         "ranges": [format_range(each) for each in terms.ranges],
-        "transaction": outcome.transaction,
+        "transaction": "0x" + outcome.transaction.hex(),
     }
     print_result(result, f"lot {opened.lot} is open for {maximum} certificates", as_json=as_json)
 
@@ -99,7 +99,9 @@ def close(config: MemberConfig, number: int, key: str, gateways: tuple[str, ...]
 
     texts = TypedTexts(config.load_consortium())
     outcome = Orders(texts, load_signer(config, key), gateway_client(config, gateways)).close_lot(number)
-    print_result({"lot": number, "transaction": outcome.transaction}, f"lot {number} is closed", as_json=as_json)
+    print_result(
+        {"lot": number, "transaction": "0x" + outcome.transaction.hex()}, f"lot {number} is closed", as_json=as_json
+    )
 
 
 @lot.command()

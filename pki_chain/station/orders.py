@@ -15,17 +15,16 @@ from pki_chain.ports import Address, HoldKind, LotTerms, Role
 from pki_chain.station.gateway_client import GatewayClient
 
 DEADLINE_S: Final = 3_600
-_POLL_S: Final = 0.2
+_SHORTEST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class OrderOutcome:
-    """An order that is on the ledger: its id at the gateway, its transaction, the block, and the gateway's answer."""
+    """An order that is on the ledger: its id at the gateway and the hash of its transaction."""
 
     id: str
-    transaction: str
-    block: int
-    content: Mapping[str, Any]
+    transaction: bytes
 
 
 class Orders:
@@ -136,19 +135,18 @@ class Orders:
         }
         return self._wait(self._gateways.post("/v1/orders", content))
 
-    def _wait(self, accepted: Mapping[str, Any]) -> OrderOutcome:
-        identifier, transaction = str(accepted.get("id")), str(accepted.get("transaction"))
+    def _wait(self, taken: Mapping[str, Any]) -> OrderOutcome:
+        identifier = str(taken.get("id"))
         end = time.monotonic() + self._timeout_s
-        pause_s = _POLL_S / 4
+        pause_s = _SHORTEST_PAUSE_S
         while time.monotonic() < end:
             answer = self._gateways.get(f"/v1/orders/{identifier}")
-            state = answer.get("state")
-            if state == "done":
-                return OrderOutcome(identifier, transaction, int(answer["block"]), answer)
-            if state == "failed":
-                raise RefusedError(f"the ledger refused the order: {answer.get('reason') or answer.get('error')}")
+            if answer.get("state") == "done":
+                return OrderOutcome(identifier, bytes.fromhex(str(answer.get("transaction")).removeprefix("0x")))
+            if answer.get("state") == "failed":
+                raise RefusedError(f"the ledger refused the order: {answer.get('reason')}")
             time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _POLL_S * 5)
+            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         raise LedgerUnavailableError(
             f"order {identifier} was taken, but is not on the ledger after {self._timeout_s:g} s: "
             f"ask again at /v1/orders/{identifier}"
@@ -167,8 +165,8 @@ def terms_fields(terms: LotTerms) -> dict[str, Any]:
             {
                 "kind": int(each.kind),
                 "bits": each.bits,
-                "first": each.first,
-                "last": each.last,
+                "first": str(each.first),
+                "last": str(each.last),
                 "value": _hex(each.value),
             }
             for each in terms.ranges

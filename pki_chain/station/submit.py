@@ -26,7 +26,6 @@ from pki_chain.station.gateway_client import GatewayClient, GatewayRefusedError
 from pki_chain.station.outbox import BatchState, Entry, EntryState, Outcome, SignedBatch, StationOutbox
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.profile import CertificateRules
-from pki_chain.x509.reasons import Reason
 from pki_chain.x509.verify import check_certificate
 
 DEADLINE_S: Final = 7 * 86_400
@@ -63,6 +62,7 @@ class Station:
         self,
         directory: Path,
         signer: Signer,
+        *,
         texts: TypedTexts,
         gateways: GatewayClient,
         settings: StationSettings = StationSettings(),
@@ -209,29 +209,34 @@ class Station:
 def read_outcomes(batch: SignedBatch, answer: Mapping[str, Any]) -> tuple[list[tuple[Entry, Outcome]], bool]:
     """Outcomes of those entries that are decided, and whether all are, from `GET /v1/submissions/{digest}`.
 
+    The same certificates may have come before under another nonce: that attempt's lapse says nothing of this one.
     Raises `LedgerUnavailableError` when the answer is not about this batch.
     """
     listed = answer.get("entries")
-    if not isinstance(listed, list) or len(listed) not in {0, len(batch.entries)}:
+    if not isinstance(listed, list) or len(listed) != len(batch.entries):
         raise LedgerUnavailableError("a gateway answered about a batch with another number of entries")
+    is_this_attempt = answer.get("nonce") == str(batch.submission.nonce)
     outcomes = []
-    for entry, told in zip(batch.entries, listed, strict=False):
-        state = _FINAL_TEXTS.get(str(told.get("state") or told.get("outcome")))
+    for entry, told in zip(batch.entries, listed, strict=True):
+        if told.get("sha256") not in {None, entry.sha256.hex()}:
+            raise LedgerUnavailableError("a gateway answered about a batch with other certificates")
+        state = _FINAL_TEXTS.get(str(told.get("state")))
         if state is None or entry.state is not EntryState.SENT:
             continue
-        outcomes.append((entry, _outcome(state, told.get("reason"))))
+        outcome = _outcome(state, told.get("reason"))
+        if outcome.state is not EntryState.LAPSED or is_this_attempt:
+            outcomes.append((entry, outcome))
     undecided = sum(entry.state is EntryState.SENT for entry in batch.entries) - len(outcomes)
     return outcomes, undecided == 0
 
 
 def _outcome(state: EntryState, told: object) -> Outcome:
-    if state in {EntryState.VALID} or told is None:
+    if state is EntryState.VALID or not isinstance(told, dict):
         return Outcome(state)
-    number = told.get("number", 0) if isinstance(told, dict) else told
-    if not isinstance(number, int) or number not in {int(each) for each in Reason}:
-        return Outcome(state, 0, str(told))
-    reason = Reason(number)
-    return Outcome(state, number, f"{reason.text}; {reason.remedy}")
+    number, text, remedy = told.get("number"), told.get("text"), told.get("remedy")
+    if "RegistryDeadlinePassed" in str(text):
+        state = EntryState.LAPSED  # it waited too long at the gateway: a new signature helps
+    return Outcome(state, number if isinstance(number, int) else 0, f"{text}; {remedy}")
 
 
 def _check(der: bytes, rules: CertificateRules) -> Outcome | None:
