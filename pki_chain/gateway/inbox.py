@@ -1,7 +1,8 @@
 """What a gateway acknowledged: on disk (fsync) before it answers, and until the relayer has seen the end of it.
 
-Several processes use one inbox: the workers put in, the relayer takes on. States: stored, sent (the relayer's outbox
-has the transaction), done (in a block and succeeded), failed (in a block and refused, or its deadline passed before).
+Several processes use one inbox: the workers put in, the relayer takes on. States: stored, sending (the relayer is just
+handing it to its outbox), sent (the outbox has the transaction), done (in a block and succeeded), failed (in a block
+and refused, or its deadline passed before).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS submissions (
     failure TEXT NOT NULL DEFAULT '',
     UNIQUE (digest, station, nonce)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS open_submissions ON submissions (id) WHERE state IN ('stored', 'sent');
+CREATE INDEX IF NOT EXISTS open_submissions ON submissions (id) WHERE state IN ('stored', 'sending', 'sent');
 CREATE TABLE IF NOT EXISTS orders (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -47,9 +48,10 @@ CREATE TABLE IF NOT EXISTS orders (
     received_at INTEGER NOT NULL,
     state TEXT NOT NULL,
     transaction_hash BLOB,
-    failure TEXT NOT NULL DEFAULT ''
+    failure TEXT NOT NULL DEFAULT '',
+    interrupted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX IF NOT EXISTS open_orders ON orders (number) WHERE state IN ('stored', 'sent');
+CREATE INDEX IF NOT EXISTS open_orders ON orders (number) WHERE state IN ('stored', 'sending', 'sent');
 """
 
 
@@ -57,6 +59,7 @@ class InboxState(StrEnum):
     """How far something that was acknowledged has come."""
 
     STORED = "stored"
+    SENDING = "sending"
     SENT = "sent"
     DONE = "done"
     FAILED = "failed"
@@ -79,7 +82,7 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order as a call of a contract."""
+    """An order as a call of a contract; `interrupted` when a relayer was stopped while it handed it to its outbox."""
 
     id: str
     kind: str
@@ -90,6 +93,7 @@ class StoredOrder:
     state: InboxState
     transaction_hash: bytes | None
     failure: str
+    interrupted: bool
 
 
 def order_id(target: Address, data: bytes) -> str:
@@ -150,8 +154,8 @@ class Inbox:
             connection.execute(
                 "INSERT INTO orders (id, kind, target, data, gas, received_at, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, 'stored')"
-                " ON CONFLICT (id) DO UPDATE SET state = 'stored', failure = '', transaction_hash = NULL"
-                " WHERE state = 'failed'",
+                " ON CONFLICT (id) DO UPDATE SET state = 'stored', failure = '', transaction_hash = NULL,"
+                " interrupted = 0 WHERE orders.state = 'failed'",
                 (identifier, kind, str(target), data, gas, now),
             )
         stored = self.order(identifier)
@@ -196,6 +200,12 @@ class Inbox:
                 " WHERE id = ?",
                 (state.value, transaction_hash, failure, identifier),
             )
+
+    def resume(self) -> None:
+        """Take back what a relayer that was stopped had in hand: whether its outbox has it is not known."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE submissions SET state = 'stored' WHERE state = 'sending'")
+            connection.execute("UPDATE orders SET state = 'stored', interrupted = 1 WHERE state = 'sending'")
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many of (submissions, orders) are in each state."""
@@ -260,7 +270,9 @@ _SUBMISSION: Final = (
     "SELECT id, digest, station, profile, lot, nonce, deadline, certificates, signature, received_at, state,"
     " transaction_hash, failure FROM submissions"
 )
-_ORDER: Final = "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure FROM orders"
+_ORDER: Final = (
+    "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure, interrupted FROM orders"
+)
 
 
 def _submission(row: tuple[Any, ...]) -> StoredSubmission:
@@ -278,7 +290,9 @@ def _submission(row: tuple[Any, ...]) -> StoredSubmission:
 
 
 def _order(row: tuple[Any, ...]) -> StoredOrder:
-    return StoredOrder(row[0], row[1], Address(row[2]), row[3], row[4], row[5], InboxState(row[6]), row[7], row[8])
+    return StoredOrder(
+        row[0], row[1], Address(row[2]), row[3], row[4], row[5], InboxState(row[6]), row[7], row[8], bool(row[9])
+    )
 
 
 def _pack(certificates: Sequence[bytes]) -> bytes:

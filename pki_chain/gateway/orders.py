@@ -62,7 +62,7 @@ def _order_content(stored: StoredOrder) -> dict[str, Any]:
     return {
         "id": stored.id,
         "order": stored.kind,
-        "state": stored.state.value,
+        "state": "stored" if stored.state is InboxState.SENDING else stored.state.value,
         "received_at": stored.received_at,
         "transaction": None if stored.transaction_hash is None else "0x" + stored.transaction_hash.hex(),
         "reason": stored.failure or None,

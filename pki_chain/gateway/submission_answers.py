@@ -34,7 +34,7 @@ class SubmissionAnswers:
     def _is_newer(self, stored: StoredSubmission, batch: BatchRecord) -> bool:
         """Whether this gateway holds a later attempt under another nonce that is still on its way."""
         same = stored.submission.nonce == batch.submission.nonce
-        return not same and stored.state in {InboxState.STORED, InboxState.SENT}
+        return not same and stored.state not in {InboxState.DONE, InboxState.FAILED}
 
     def _on_ledger(self, batch: BatchRecord, stored: StoredSubmission | None, block_time: int) -> dict[str, Any]:
         endorsements = self._read_model.endorsements(batch.id)
@@ -82,6 +82,11 @@ def _header(digest: bytes, submission: Submission, count: int) -> dict[str, Any]
     }
 
 
+def shown_state(state: InboxState) -> str:
+    """As the asker sees it: until the read model has the batch, one that is in a block is still on its way."""
+    return {InboxState.SENDING: "stored", InboxState.DONE: "sent"}.get(state, state.value)
+
+
 def _in_inbox(stored: StoredSubmission) -> dict[str, Any]:
     failed = stored.state is InboxState.FAILED
     reason = None
@@ -89,8 +94,7 @@ def _in_inbox(stored: StoredSubmission) -> dict[str, Any]:
         reason = {"number": 0, "name": "batch_refused", "text": stored.failure, "remedy": "correct it and submit again"}
     return {
         **_header(stored.digest, stored.submission, len(stored.certificates)),
-        # The transaction is in a block and the read model is about to see it: still on its way, for the asker.
-        "state": "sent" if stored.state is InboxState.DONE else stored.state.value,
+        "state": shown_state(stored.state),
         "received_at": stored.received_at,
         "failure": stored.failure or None,
         "transaction": None if stored.transaction_hash is None else "0x" + stored.transaction_hash.hex(),

@@ -11,6 +11,7 @@ from pki_chain.errors import NotFoundError
 from pki_chain.gateway.answers import client, json_answer, limit_writes, posted_object
 from pki_chain.gateway.problems import EnvelopeError
 from pki_chain.gateway.services import services
+from pki_chain.gateway.submission_answers import shown_state
 from pki_chain.gateway.submission_envelope import read_envelope
 
 submissions = Blueprint("submissions", __name__)
@@ -47,7 +48,7 @@ def submit() -> Response:
     content = {
         "digest": digest,
         "count": len(envelope.certificates),
-        "state": "on_ledger" if stored is None else stored.state.value,
+        "state": "on_ledger" if stored is None else shown_state(stored.state),
     }
     response = json_answer(content, 202)
     response.headers["Location"] = f"/v1/submissions/{digest}"
