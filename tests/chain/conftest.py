@@ -9,6 +9,9 @@ import pytest
 
 from pki_chain.chain.connection import Connection
 from pki_chain.chain.engine.embedded import EmbeddedEngine
+from tests.ledger import consortium, ledger_engine
+
+__all__ = ["consortium", "ledger_engine"]
 
 
 @pytest.fixture(scope="session")
