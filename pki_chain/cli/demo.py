@@ -50,6 +50,7 @@ def demo(count: int, directory: Path | None, *, keep: bool, as_json: bool) -> No
     stage = Stage(root, Processes(root, quiet=as_json), count)
     begun = time.monotonic()
     failed = True
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         _play(stage, console)
         seconds = time.monotonic() - begun
@@ -67,6 +68,11 @@ def demo(count: int, directory: Path | None, *, keep: bool, as_json: bool) -> No
             console.print(f"logs of all processes: {root / 'logs'}", style="yellow")
         elif directory is None:
             shutil.rmtree(root)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    """End as with Ctrl-C, so that no process is left behind."""
+    raise KeyboardInterrupt
 
 
 def _play(stage: Stage, console: Console) -> None:

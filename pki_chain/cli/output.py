@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None
     click.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else text)
 
 
-def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table to standard output; it is plain text where standard output is no terminal."""
     table = Table(title=title, title_justify="left", title_style="bold", show_edge=False)
     for column in columns:
