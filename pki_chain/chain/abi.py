@@ -14,10 +14,10 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_hash.auto import keccak
 
-from pki_chain.errors import LedgerUnavailableError
+from pki_chain.errors import InputError, LedgerUnavailableError
 
 _PANIC = "Panic(uint256)"
 _ERROR = "Error(string)"
@@ -56,9 +56,10 @@ class Interface:
     errors: Mapping[bytes, Entry]
 
     def encode(self, function: str, arguments: Sequence[Any]) -> bytes:
-        """Call data of a function."""
+        """Call data of a function. Raises `InputError` for an argument that does not fit its type."""
         entry = self.functions[function]
-        return keccak(entry.signature.encode())[:4] + encode([each.type for each in entry.inputs], list(arguments))
+        types = [each.type for each in entry.inputs]
+        return keccak(entry.signature.encode())[:4] + encode_values(types, arguments, what=function)
 
     def decode(self, function: str, data: bytes) -> tuple[Any, ...]:
         """What a function returned. Raises `LedgerUnavailableError` when the bytes are not that."""
@@ -69,6 +70,16 @@ class Interface:
             raise LedgerUnavailableError(
                 f"{self.name}.{function} answered what its interface does not allow. Check the consortium's file."
             ) from error
+
+
+def encode_values(types: Sequence[str], values: Sequence[Any], *, what: str) -> bytes:
+    """`abi.encode` of values. Raises `InputError` naming `what` for a value that does not fit its type."""
+    try:
+        return encode(types, values)
+    except (EncodingError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{what}: a value is missing or out of range. Give each field a value of its type.", detail=str(error)
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

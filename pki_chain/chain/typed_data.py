@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
 from eth_hash.auto import keccak
 
+from pki_chain.chain.abi import encode_values
 from pki_chain.chain.accounts import Account, SignableMessage, encode_typed_data
 from pki_chain.chain.founding import FOUNDING_TYPE, TERMS_TYPE, FullFounding, terms_value
 from pki_chain.config import ConsortiumFile
@@ -115,9 +116,13 @@ class TypedData:
 
     def signable(self) -> SignableMessage:
         """The text as eth_account signs it. Raises `InputError` for a value that does not fit its field."""
+        for name, kind in TYPES[self.primary_type]:
+            if kind == "bytes32" and len(self.message[name]) != 32:
+                # eth_abi would fill up what is shorter, and the text would say something else than was meant.
+                raise InputError(f"{self.primary_type}: {name} must have 32 bytes. Give the whole value.")
         try:
             return encode_typed_data(full_message=self.full_message())
-        except (ValueError, TypeError, OverflowError) as error:
+        except (EncodingError, ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 f"{self.primary_type}: a field is missing or out of range. Give every field its value.",
                 detail=str(error),
@@ -230,12 +235,12 @@ def batch_digest(certificates: Sequence[bytes]) -> bytes:
 
 def terms_hash(terms: LotTerms) -> bytes:
     """keccak256(abi.encode(terms)), 32 bytes."""
-    return keccak(encode([TERMS_TYPE], [terms_value(terms)]))
+    return keccak(encode_values([TERMS_TYPE], [terms_value(terms)], what="terms of a lot"))
 
 
 def founding_hash(founding: FullFounding) -> bytes:
     """keccak256(abi.encode(founding)), 32 bytes: what founders compare out of band and sign."""
-    return keccak(encode([FOUNDING_TYPE], [founding.value()]))
+    return keccak(encode_values([FOUNDING_TYPE], [founding.value()], what="founding"))
 
 
 def recover(typed: TypedData, signature: bytes) -> Address:
