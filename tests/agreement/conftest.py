@@ -1,14 +1,19 @@
-"""One engine with the parser's contract for all tests of agreement."""
+"""One engine for all tests of agreement, with the parser's contract on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from parser_contract import ParserContract, running_anvil
+from parser_contract import Anvil, ParserContract, running_anvil
 
 
 @pytest.fixture(scope="session")
-def contract() -> Iterator[ParserContract]:
-    with running_anvil() as anvil:
-        yield ParserContract(anvil)
+def anvil() -> Iterator[Anvil]:
+    with running_anvil() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def contract(anvil: Anvil) -> ParserContract:
+    return ParserContract(anvil)
