@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 
 from pki_chain.chain.signer import Signer
@@ -115,6 +116,13 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         clock = Clock(ledger.time + 1.0)
         app = create_app(config, clock)
         yield Gateway(config, ledger, indexer, clock, app.test_client())
+
+
+def problem_code_of(response: requests.Response, status: int) -> str:
+    """As `problem_code`, of an answer that came over a socket."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    return str(response.json()["code"])
 
 
 def problem_code(response: Any, status: int) -> str:

@@ -1,0 +1,210 @@
+"""The whole gateway as a service on the real ledger, and what is left when its processes are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from pki_chain.x509.certificate import parse_certificate
+from tests.gateway.conftest import problem_code_of
+from tests.gateway.posting import envelope_content, order_content
+from tests.ledger import OEM, OPERATOR, VENDOR, Consortium, consortium, issue_certificates, ledger_engine
+
+__all__ = ["consortium", "ledger_engine"]
+
+pytestmark = [pytest.mark.chain, pytest.mark.e2e]
+
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Service:
+    """A running gateway of the vendor."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    session: requests.Session = field(default_factory=requests.Session)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "tally.toml"
+
+    def start(self) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("tally")), "gateway", "run", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+            )
+        self.wait_for(lambda: self.get("/readyz").status_code == 200)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        self.session.close()
+        return status
+
+    def get(self, path: str) -> requests.Response:
+        return self.session.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+
+    def post(self, path: str, content: Any) -> requests.Response:
+        return self.session.post(f"http://127.0.0.1:{self.port}{path}", json=content, timeout=30)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Until the condition holds; a gateway that does not answer yet is waited for too."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if condition():
+                    return
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < end, (self.directory / "log").read_text()[-4_000:]
+            assert self.process is None or self.process.poll() is None, (self.directory / "log").read_text()[-4_000:]
+            time.sleep(0.05)
+
+    def state_of(self, der: bytes) -> str:
+        return str(self.get(f"/v1/certificates/{hashlib.sha256(der).hexdigest()}/status").json()["state"])
+
+    def relayer(self) -> int:
+        """Process id of the relayer."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        tasks = [
+            child
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+        for child in {*children, *tasks}:
+            if b"relayer_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        return 0
+
+
+@pytest.fixture
+def service(consortium: Consortium, tmp_path: Path) -> Iterator[Service]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = consortium.directory / f"member-{VENDOR}"
+    relayer = f"relayer-{tmp_path.name.lower().replace('_', '-')[:40]}"
+    consortium.members[VENDOR].keystore.create(relayer)
+    (tmp_path / "tally.toml").write_text(
+        f"""
+[member]
+id = {VENDOR}
+name = "{consortium.members[VENDOR].name}"
+[ledger]
+consortium = "{consortium.directory / "consortium.json"}"
+[keystore]
+directory = "{home / "keystore"}"
+passphrase_file = "{home / "passphrase"}"
+[gateway]
+port = {port}
+data = "data"
+relayer = "{relayer}"
+workers = 2
+"""
+    )
+    made = Service(tmp_path, port)
+    made.start()
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        assert made.stop() == 0
+
+
+def test_from_submission_to_status_and_back(service: Service, consortium: Consortium) -> None:
+    lot = consortium.open_lot()
+    ders = issue_certificates(consortium.members[VENDOR], 4, now=consortium.now())
+    batch = [*ders, ders[0][:-1]]
+    service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+    response = service.post("/v1/submissions", envelope_content(consortium, batch, lot))
+    assert response.status_code == 202, response.text
+    location = response.headers["Location"]
+    service.wait_for(lambda: service.get(location).json()["state"] == "on_ledger")
+    answer = service.get(location).json()
+    assert [each["state"] for each in answer["entries"]] == ["submitted"] * 4 + ["refused"]
+    assert answer["entries"][4]["reason"]["name"] == "malformed_der"
+    for member in (OPERATOR, OEM):
+        assert consortium.endorse(answer["batch"], member).succeeded
+    service.wait_for(lambda: service.get(location).json()["state"] == "settled")
+    assert {service.state_of(der) for der in ders} == {"valid"}
+
+    identity = parse_certificate(ders[0]).certificate_id
+    for order, label, counter, expected in (
+        ("hold", "duty", 0, "held"),
+        ("release", "administrator", 1, "valid"),
+        ("revoke", "administrator", 2, "revoked"),
+    ):
+        content = order_content(consortium, order, label, identity, counter)
+        accepted = service.post("/v1/orders", content)
+        assert accepted.status_code == 202, accepted.text
+        path = accepted.headers["Location"]
+        service.wait_for(lambda path=path: service.get(path).json()["state"] == "done")
+        service.wait_for(lambda expected=expected: service.state_of(ders[0]) == expected)
+    refused = service.post("/v1/orders", order_content(consortium, "hold", "duty", identity, 2))
+    assert problem_code_of(refused, 409) == "refused"
+    assert "RegistryRevoked" in refused.json()["detail"]
+
+
+def test_nothing_acknowledged_is_lost_when_everything_is_killed(service: Service, consortium: Consortium) -> None:
+    """The supervisor is killed right after the acknowledgement; its children end; the next start goes on."""
+    lot = consortium.open_lot()
+    service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+    locations = []
+    for _ in range(3):
+        ders = issue_certificates(consortium.members[VENDOR], 2, now=consortium.now())
+        response = service.post("/v1/submissions", envelope_content(consortium, ders, lot))
+        assert response.status_code == 202, response.text
+        locations.append(response.headers["Location"])
+    relayer = service.relayer()
+    assert relayer
+    os.kill(relayer, signal.SIGKILL)
+    service.stop(signal.SIGKILL)
+    service.process = None
+    service.session = requests.Session()
+    _wait_for_port(service.port)
+    service.start()
+    for location in locations:
+        service.wait_for(lambda location=location: service.get(location).json()["state"] == "on_ledger")
+
+
+def test_the_relayer_is_started_again(service: Service, consortium: Consortium) -> None:
+    first = service.relayer()
+    os.kill(first, signal.SIGKILL)
+    service.wait_for(lambda: service.relayer() not in {0, first})
+    lot = consortium.open_lot()
+    service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+
+
+def test_signature_of_another_key(service: Service, consortium: Consortium) -> None:
+    lot = consortium.open_lot()
+    service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+    ders = issue_certificates(consortium.members[VENDOR], 1, now=consortium.now())
+    content = envelope_content(consortium, ders, lot, signer=consortium.members[OEM].keys["station"])
+    assert problem_code_of(service.post("/v1/submissions", content), 403) == "bad-signature"
+
+
+def _wait_for_port(port: int) -> None:
+    """Until nobody listens there."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("workers outlived their supervisor")
