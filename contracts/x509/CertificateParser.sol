@@ -142,15 +142,14 @@ library CertificateParser {
         Subject memory subject = parts.subject;
         if (subject.isBad) return Reasons.BAD_SUBJECT;
         unchecked {
-            uint256 start = subject.organisation;
-            uint256 length = subject.organisationEnd - start;
-            uint256 tag = subject.organisationTag;
+            (uint256 tag, uint256 start, uint256 end) = DistinguishedName.place(subject, DistinguishedName.ORGANISATION);
+            uint256 length = end - start;
             if (length == policy.organisationLength && DerReader.areEqual(start, policy.organisation, length)) {
                 if (tag == DerReader.UTF8_STRING && policy.organisationIsUtf8) return Reasons.NONE;
                 if (tag == DerReader.PRINTABLE_STRING && policy.organisationIsPrintable) return Reasons.NONE;
                 return Reasons.BAD_SUBJECT;
             }
-            bool isText = DistinguishedName.isText(tag, start, subject.organisationEnd);
+            bool isText = DistinguishedName.isText(tag, start, end);
             return isText ? Reasons.SUBJECT_NOT_OWNER : Reasons.BAD_SUBJECT;
         }
     }
@@ -222,11 +221,9 @@ library CertificateParser {
     function _checkNames(Desk memory desk, Policy memory policy) private pure returns (uint16 reason) {
         reason = SubjectAltName.check(desk.names, policy);
         if (reason != Reasons.NONE) return reason;
-        Subject memory subject = desk.parts.subject;
-        if (
-            subject.commonName != 0
-                && !SubjectAltName.hasDnsName(desk.names, subject.commonName, subject.commonNameEnd)
-        ) return Reasons.COMMON_NAME_NOT_IN_SAN;
+        (uint256 tag, uint256 start, uint256 end) =
+            DistinguishedName.place(desk.parts.subject, DistinguishedName.COMMON_NAME);
+        if (tag != 0 && !SubjectAltName.hasDnsName(desk.names, start, end)) return Reasons.COMMON_NAME_NOT_IN_SAN;
     }
 
     /// @dev 29: over the exact octets of TBSCertificate, by the key that it holds.

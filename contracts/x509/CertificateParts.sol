@@ -125,6 +125,16 @@ library CertificateStructure {
         pure
         returns (uint256 end)
     {
+        unchecked {
+            // Two UTCTimes of 13 octets.
+            bool isUsual =
+                DerReader.word(position) >> 224 == 0x301e170d && DerReader.word(position + 17) >> 240 == 0x170d;
+            if (isUsual && position + 32 <= limit) {
+                parts.notBefore = position + 2;
+                parts.notAfter = position + 17;
+                return position + 32;
+            }
+        }
         uint256 cursor;
         (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
         parts.notBefore = cursor;

@@ -49,8 +49,10 @@ library CertificateTime {
         unchecked {
             if (month == 0 || month > 12 || day == 0) return (0, false);
             uint256 most = (uint256(0x1f1c1f1e1f1e1f1f1e1f1e1f) >> (8 * (12 - month))) & 0xff;
-            if (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) most = 29;
-            if (day > most) return (0, false);
+            if (day > most) {
+                bool isLeapDay = month == 2 && day == 29 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+                if (!isLeapDay) return (0, false);
+            }
             if (month < 3) {
                 --year;
                 month += 12;

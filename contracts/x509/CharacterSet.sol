@@ -4,23 +4,26 @@ pragma solidity ^0.8.30;
 import {DerReader} from "./DerReader.sol";
 
 /// @title Which characters a piece of text is made of
-/// @dev 32 octets at a time: `_within` answers in the top bit of each octet of a word whether that octet lies in a range.
-/// Seven bits of sum never carry into the next octet. A loop over octets costs ten times as much.
+/// @dev 32 octets at a time: `_within` answers for each octet of a word, in its top bit, whether its low seven bits lie in
+/// a range; a sum of seven bits never carries into the next octet. The other bits it leaves mean nothing, and octets
+/// above 0x7f are sorted out by `areAll`. A loop over single octets costs ten times as much.
 library CharacterSet {
     uint256 private constant ONES = 0x0101010101010101010101010101010101010101010101010101010101010101;
     uint256 private constant LOW_BITS = 0x7f * ONES;
     uint256 private constant HIGH_BITS = 0x80 * ONES;
+    uint256 private constant CASE_BIT = 0x20 * ONES;
 
     /// @notice PrintableString: letters, digits, space and '()+,-./:=? Source: X.680 §41.4
     function isPrintable(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
             for (; start < end; start += 32) {
                 uint256 text = DerReader.word(start);
-                uint256 known = letters(text) | _within(text, 0x2b, 0x3a);
-                if (areAll(known, end - start)) continue; // mostly; the other characters are rare
-                known |= _within(text, 0x27, 0x29) | _within(text, 0x20, 0x20) | _within(text, 0x3d, 0x3d)
-                    | _within(text, 0x3f, 0x3f);
-                if (!areAll(known, end - start)) return false;
+                uint256 low = text & LOW_BITS;
+                uint256 known = _letters(low) | _within(low, 0x2b, 0x3a);
+                if (areAll(known, text, end - start)) continue; // mostly: the other characters are rare
+                known |= _within(low, 0x27, 0x29) | _within(low, 0x20, 0x20) | _within(low, 0x3d, 0x3d)
+                | _within(low, 0x3f, 0x3f);
+                if (!areAll(known, text, end - start)) return false;
             }
             return true;
         }
@@ -30,7 +33,8 @@ library CharacterSet {
     function isVisible(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
             for (; start < end; start += 32) {
-                if (!areAll(_within(DerReader.word(start), 0x21, 0x7e), end - start)) return false;
+                uint256 text = DerReader.word(start);
+                if (!areAll(_within(text & LOW_BITS, 0x21, 0x7e), text, end - start)) return false;
             }
             return true;
         }
@@ -41,9 +45,10 @@ library CharacterSet {
         unchecked {
             for (; start < end; start += 32) {
                 uint256 text = DerReader.word(start);
+                uint256 low = text & LOW_BITS;
                 uint256 known =
-                    letters(text) | _within(text, 0x2d, 0x2e) | _within(text, 0x30, 0x3a) | _within(text, 0x5f, 0x5f);
-                if (!areAll(known, end - start)) return false;
+                    _letters(low) | _within(low, 0x2d, 0x2e) | _within(low, 0x30, 0x3a) | _within(low, 0x5f, 0x5f);
+                if (!areAll(known, text, end - start)) return false;
             }
             return true;
         }
@@ -90,8 +95,9 @@ library CharacterSet {
     function parseHex(uint256 start, uint256 count) internal pure returns (bool isNumber, uint256 number) {
         unchecked {
             uint256 text = DerReader.word(start);
-            uint256 isLetter = _within(text, 0x61, 0x66);
-            if (!areAll(isLetter | digits(text), count)) return (false, 0);
+            uint256 low = text & LOW_BITS;
+            uint256 isLetter = _within(low, 0x61, 0x66) & HIGH_BITS;
+            if (!areAll(isLetter | _within(low, 0x30, 0x39), text, count)) return (false, 0);
             // a to f are 0x61 to 0x66: their low four bits and 9. Then neighbours are joined, four times over.
             number = ((text & (0x0f * ONES)) + 9 * (isLetter >> 7)) >> (256 - 8 * count);
             number = (number | (number >> 4)) & 0x00ff00ff00ff00ff00ff00ff00ff00ff;
@@ -102,36 +108,31 @@ library CharacterSet {
         }
     }
 
-    /// @notice Whether the flag is set for each of the first `length` octets.
-    function areAll(uint256 flags, uint256 length) internal pure returns (bool) {
-        return ~flags & HIGH_BITS & DerReader.kept(length) == 0;
+    /// @notice The octets of a word that may stand in a dNSName, and those of them that are dots and hyphens.
+    /// @return known flags in top bits, to be given to `areAll`
+    /// @return dots exact flags
+    /// @return hyphens exact flags
+    function dnsOctets(uint256 text) internal pure returns (uint256 known, uint256 dots, uint256 hyphens) {
+        uint256 low = text & LOW_BITS;
+        uint256 seven = ~text & HIGH_BITS;
+        dots = _within(low, 0x2e, 0x2e) & seven;
+        hyphens = _within(low, 0x2d, 0x2d) & seven;
+        known = _within(low, 0x61, 0x7a) | _within(low, 0x30, 0x39) | dots | hyphens;
     }
 
-    function letters(uint256 text) internal pure returns (uint256) {
-        // 0x20 is all that parts the cases, and setting it moves nothing else into this range.
-        return lowerCase(text | (0x20 * ONES));
+    /// @notice Whether each of the first `length` octets of `text` is below 0x80 and has its flag.
+    function areAll(uint256 flags, uint256 text, uint256 length) internal pure returns (bool) {
+        return (~flags | text) & HIGH_BITS & DerReader.kept(length) == 0;
     }
 
-    function lowerCase(uint256 text) internal pure returns (uint256) {
-        return _within(text, 0x61, 0x7a);
+    /// @dev 0x20 is all that parts the cases, and setting it moves nothing else into this range.
+    function _letters(uint256 low) private pure returns (uint256) {
+        return _within(low | CASE_BIT, 0x61, 0x7a);
     }
 
-    function digits(uint256 text) internal pure returns (uint256) {
-        return _within(text, 0x30, 0x39);
-    }
-
-    function dots(uint256 text) internal pure returns (uint256) {
-        return _within(text, 0x2e, 0x2e);
-    }
-
-    function hyphens(uint256 text) internal pure returns (uint256) {
-        return _within(text, 0x2d, 0x2d);
-    }
-
-    function _within(uint256 text, uint256 first, uint256 last) private pure returns (uint256) {
+    function _within(uint256 low, uint256 first, uint256 last) private pure returns (uint256) {
         unchecked {
-            uint256 low = text & LOW_BITS;
-            return (low + (0x80 - first) * ONES) & ~(low + (0x7f - last) * ONES) & ~text & HIGH_BITS;
+            return (low + (0x80 - first) * ONES) & ~(low + (0x7f - last) * ONES);
         }
     }
 }

@@ -120,17 +120,6 @@ library DerReader {
         }
     }
 
-    /// @notice The value of a minimal INTEGER of at most 256 bits.
-    /// @return value 0 where it is not positive or too long: no caller takes 0 for an answer
-    function positive(uint256 start, uint256 end) internal pure returns (uint256 value) {
-        unchecked {
-            uint256 length = end - start;
-            if (octet(start) > 0x7f) return 0;
-            if (length > 32) return length == 33 && octet(start) == 0 ? word(start + 1) : 0;
-            return word(start) >> (256 - 8 * length);
-        }
-    }
-
     /// @notice Whether `length` octets at both places are equal.
     function areEqual(uint256 left, uint256 right, uint256 length) internal pure returns (bool) {
         unchecked {
@@ -166,10 +155,10 @@ library DerReader {
         }
     }
 
-    /// @notice Mask of the first `length` octets of a word; all of them from 32 on.
+    /// @notice Mask of the first `length` octets of a word; all of them from 32 on, as a shift by 256 or more leaves 0.
     function kept(uint256 length) internal pure returns (uint256) {
         unchecked {
-            return length > 31 ? type(uint256).max : ~(type(uint256).max >> (8 * length));
+            return ~(type(uint256).max >> (8 * length));
         }
     }
 

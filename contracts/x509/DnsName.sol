@@ -36,10 +36,10 @@ library DnsName {
             for (; start < end; start += 32) {
                 uint256 text = DerReader.word(start);
                 uint256 mask = DerReader.kept(end - start);
-                uint256 dots = CharacterSet.dots(text) & mask;
-                uint256 hyphens = CharacterSet.hyphens(text) & mask;
-                uint256 known = CharacterSet.lowerCase(text) | CharacterSet.digits(text) | dots | hyphens;
-                if (!CharacterSet.areAll(known, end - start)) return (false, false);
+                (uint256 known, uint256 dots, uint256 hyphens) = CharacterSet.dnsOctets(text);
+                if (!CharacterSet.areAll(known, text, end - start)) return (false, false);
+                dots &= mask;
+                hyphens &= mask;
                 afterDot |= dots >> 8;
                 afterHyphen |= hyphens >> 8;
                 if ((dots & (afterDot | afterHyphen)) | (hyphens & afterDot) != 0) return (false, false);

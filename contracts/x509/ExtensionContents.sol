@@ -84,8 +84,9 @@ library ExtensionContents {
     function _isAuthorityKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
         unchecked {
             uint256 length = end - start - 4;
-            return length - 1 < LONGEST_KEY_IDENTIFIER
-                && DerReader.word(start) >> 224 == 0x30028000 + (length << 16) + length;
+            return
+                length - 1 < LONGEST_KEY_IDENTIFIER
+                    && DerReader.word(start) >> 224 == 0x30028000 + (length << 16) + length;
         }
     }
 
@@ -178,6 +179,17 @@ library ExtensionContents {
         bytes32[] memory others;
         uint256 otherCount;
         while (start < end) {
+            unchecked {
+                // id-kp, as nearly all are: 06 08 2b 06 01 05 05 07 03 arc.
+                uint256 head = DerReader.word(start) >> 176;
+                uint256 usual = _keyPurpose(head & 0xff);
+                if (head >> 8 == 0x06082b060105050703 && usual != ProfileBits.EKU_OTHER && start + 10 <= end) {
+                    if (purposes & usual != 0) return 0;
+                    purposes |= usual;
+                    start += 10;
+                    continue;
+                }
+            }
             uint256 content;
             (content, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, end);
             uint256 purpose = _purpose(content, start);
@@ -203,14 +215,18 @@ library ExtensionContents {
         unchecked {
             uint256 head = DerReader.word(start);
             if (end - start == 8 && head >> 200 == 0x2b060105050703) {
-                uint256 arc = (head >> 192) & 0xff;
-                if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
-                if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;
-                if (arc == 17) return ProfileBits.EKU_IPSEC_IKE;
+                return _keyPurpose((head >> 192) & 0xff);
             } else if (end - start == 4 && head >> 224 == 0x551d2500) {
                 return ProfileBits.EKU_ANY;
             }
             return ProfileBits.EKU_OTHER;
         }
+    }
+
+    /// @param arc last one of id-kp, 1.3.6.1.5.5.7.3
+    function _keyPurpose(uint256 arc) private pure returns (uint256) {
+        if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
+        if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;
+        return arc == 17 ? ProfileBits.EKU_IPSEC_IKE : ProfileBits.EKU_OTHER;
     }
 }

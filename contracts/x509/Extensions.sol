@@ -33,8 +33,8 @@ library ExtensionList {
     uint256 internal constant AUTHORITY_INFO_ACCESS = 7;
     uint256 private constant UNKNOWN = 8;
 
-    /// @dev By the last arc of 2.5.29: octet i is the number of the known extension 14 + i.
-    bytes32 private constant KNOWN = hex"0001080208030808080808080808080808040808080508060808080808080808";
+    /// @dev By the last arc of 2.5.29: octet i is 1 and the number of the known extension 14 + i, or 0.
+    uint256 private constant KNOWN = 0x0102000300040000000000000000000000050000000600070000000000000000;
     uint256 private constant AUTHORITY_INFO_ACCESS_OID = 0x2b06010505070101; // 1.3.6.1.5.5.7.1.1
 
     /// @notice Reads the extensions from `position` to `end`, of which there must be at least one.
@@ -44,28 +44,13 @@ library ExtensionList {
         list.isRepeated = false;
         list.isUnknownCritical = false;
         list.otherCount = 0;
-        uint256 count;
-        uint256 present;
-        uint256 critical;
+        list.count = 0;
+        list.present = 0;
+        list.critical = 0;
         while (position < end) {
-            (uint256 number, uint256 isCritical, uint256 start, uint256 next) = _readUsual(position, end);
-            if (number == UNKNOWN) (number, isCritical, start, next) = _readExtension(list, position, end);
-            position = next;
-            unchecked {
-                ++count;
-                if (number != UNKNOWN) {
-                    if ((present >> number) & 1 != 0) list.isRepeated = true;
-                    present |= 1 << number;
-                    critical |= isCritical << number;
-                    list.places[number] = (start << 128) | next;
-                } else if (isCritical != 0) {
-                    list.isUnknownCritical = true;
-                }
-            }
+            position = _readUsual(list, position, end);
+            if (position < end) position = _readExtension(list, position, end);
         }
-        list.count = count;
-        list.present = present;
-        list.critical = critical;
         return position == end;
     }
 
@@ -75,58 +60,86 @@ library ExtensionList {
         return (both >> 128, both & 0xffffffff);
     }
 
-    /// @dev A known extension of 2.5.29 with less than 118 octets of value: the 9 or 12 octets before the value are
-    /// compared at once: 30 (n+7) 06 03 55 1d arc 04 n, or 30 (n+10) 06 03 55 1d arc 01 01 ff 04 n.
-    /// @return number UNKNOWN for every other one
-    function _readUsual(uint256 position, uint256 limit)
-        private
-        pure
-        returns (uint256 number, uint256 isCritical, uint256 start, uint256 end)
-    {
-        unchecked {
-            uint256 head = DerReader.word(position) >> 160;
-            uint256 length = head & 0xff;
-            uint256 frame = 0x300a0603551d000101ff0400 + length * 0x100000000000000000001;
-            isCritical = 1;
-            start = position + 12;
-            if (head & 0xffffffffffff80ffffffffff != frame || length > 0x75) {
-                length = (head >> 24) & 0xff;
-                frame = 0x30070603551d000400 + length * 0x100000000000001;
-                if ((head >> 24) & 0xffffffffffff80ffff != frame || length > 0x78) return (UNKNOWN, 0, 0, 0);
-                isCritical = 0;
-                start = position + 9;
+    /// @dev Reads known extensions of 2.5.29 with at most 117 octets of value up to the first that is not one of them.
+    /// The octets before the value are compared at once: 30 (n+7) 06 03 55 1d arc 04 n, or, critical,
+    /// 30 (n+10) 06 03 55 1d arc 01 01 ff 04 n. In assembly, as a certificate has half a dozen of them.
+    /// @return the position of the first that is not usual, or `end`
+    function _readUsual(Extensions memory list, uint256 position, uint256 end) private pure returns (uint256) {
+        uint256 count = list.count;
+        uint256 present = list.present;
+        uint256 critical = list.critical;
+        uint256 repeated = 0;
+        uint256[8] memory places = list.places;
+        assembly ("memory-safe") {
+            for {} lt(position, end) {} {
+                let head := calldataload(position)
+                let length := byte(8, head)
+                let start := add(position, 9)
+                let isCritical := 0
+                if xor(
+                    and(shr(184, head), 0xffffffffffff00ffff),
+                    add(0x30070603551d000400, mul(length, 0x0100000000000001))
+                ) {
+                    length := byte(11, head)
+                    start := add(position, 12)
+                    isCritical := 1
+                    if xor(
+                        and(shr(160, head), 0xffffffffffff00ffffffffff),
+                        add(0x300a0603551d000101ff0400, mul(length, 0x0100000000000000000001))
+                    ) { break }
+                }
+                let next := add(start, length)
+                let index := byte(sub(byte(6, head), 14), KNOWN)
+                if or(iszero(index), or(gt(length, 117), gt(next, end))) { break }
+                index := sub(index, 1)
+                repeated := or(repeated, shr(index, present))
+                present := or(present, shl(index, 1))
+                critical := or(critical, shl(index, isCritical))
+                mstore(add(places, shl(5, index)), or(shl(128, start), next))
+                count := add(count, 1)
+                position := next
             }
-            end = start + length;
-            number = end > limit ? UNKNOWN : _known(((head >> 40) & 0x7f) - 14);
         }
+        list.count = count;
+        list.present = present;
+        list.critical = critical;
+        if (repeated & 1 != 0) list.isRepeated = true;
+        return position;
     }
 
     /// @dev Any extension, the long way.
-    /// @return number which known extension it is, or UNKNOWN
-    /// @return isCritical 1 where it is
-    /// @return start where the content of extnValue begins
-    /// @return end where it and the extension end, or NOWHERE
+    /// @return end where it ends, or NOWHERE
     function _readExtension(Extensions memory list, uint256 position, uint256 limit)
         private
         pure
-        returns (uint256 number, uint256 isCritical, uint256 start, uint256 end)
+        returns (uint256 end)
     {
-        (start, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        uint256 oid = start;
-        (oid, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, oid, end);
-        if (!DerReader.isObjectIdentifier(oid, start)) return (UNKNOWN, 0, 0, DerReader.NOWHERE);
-        number = _identify(list, oid, start);
-        unchecked {
-            if (DerReader.octet(start) == DerReader.BOOLEAN) {
-                // DEFAULT FALSE is never encoded, and TRUE is FF: X.690 §11.1, §11.5.
-                if (DerReader.word(start) >> 232 != 0x0101ff) return (UNKNOWN, 0, 0, DerReader.NOWHERE);
-                isCritical = 1;
-                start += 3;
-            }
-        }
+        uint256 start;
         uint256 last;
-        (start, last) = DerReader.read(DerReader.OCTET_STRING, start, end);
-        if (last != end) end = DerReader.NOWHERE;
+        (start, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        (start, last) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, end);
+        if (!DerReader.isObjectIdentifier(start, last)) return DerReader.NOWHERE;
+        uint256 number = _identify(list, start, last);
+        uint256 isCritical;
+        unchecked {
+            if (DerReader.octet(last) == DerReader.BOOLEAN) {
+                // DEFAULT FALSE is never encoded, and TRUE is FF: X.690 §11.1, §11.5.
+                if (DerReader.word(last) >> 232 != 0x0101ff) return DerReader.NOWHERE;
+                isCritical = 1;
+                last += 3;
+            }
+            (start, last) = DerReader.read(DerReader.OCTET_STRING, last, end);
+            if (last != end) return DerReader.NOWHERE;
+            ++list.count;
+            if (number == UNKNOWN) {
+                if (isCritical != 0) list.isUnknownCritical = true;
+                return end;
+            }
+            if ((list.present >> number) & 1 != 0) list.isRepeated = true;
+            list.present |= 1 << number;
+            list.critical |= isCritical << number;
+            list.places[number] = (start << 128) | end;
+        }
     }
 
     function _identify(Extensions memory list, uint256 start, uint256 end) private pure returns (uint256 number) {
@@ -134,8 +147,14 @@ library ExtensionList {
             uint256 length = end - start;
             uint256 head = DerReader.word(start) >> 192;
             number = UNKNOWN;
-            if (length == 3 && head >> 40 & 0xffff80 == 0x551d00) number = _known(((head >> 40) & 0x7f) - 14);
-            if (length == 8 && head == AUTHORITY_INFO_ACCESS_OID) number = AUTHORITY_INFO_ACCESS;
+            if (length == 8 && head == AUTHORITY_INFO_ACCESS_OID) return AUTHORITY_INFO_ACCESS;
+            if (length == 3 && head >> 48 == 0x551d) {
+                uint256 known;
+                assembly ("memory-safe") {
+                    known := byte(sub(and(shr(40, head), 0xff), 14), KNOWN)
+                }
+                if (known != 0) number = known - 1;
+            }
             if (number == UNKNOWN) _note(list, DerReader.hash(start, end));
         }
     }
@@ -150,14 +169,6 @@ library ExtensionList {
             }
             list.others[count] = identity;
             list.otherCount = count + 1;
-        }
-    }
-
-    function _known(uint256 index) private pure returns (uint256 result) {
-        bytes32 table = KNOWN;
-        if (index > 31) return UNKNOWN;
-        assembly ("memory-safe") {
-            result := byte(index, table)
         }
     }
 }

@@ -9,8 +9,7 @@ import {DerReader} from "./DerReader.sol";
 library SignatureVerifier {
     uint256 private constant N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;
 
-    // ecdsa-with-SHA256 without parameters (12 octets); sha256WithRSAEncryption, NULL (15 octets).
-    uint256 private constant ECDSA_SHA256 = 0x300a06082a8648ce3d040302;
+    // AlgorithmIdentifier of sha256WithRSAEncryption, NULL. Source: RFC 4055 §5
     uint256 private constant RSA_SHA256 = 0x300d06092a864886f70d01010b0500;
 
     /// @dev 00 before DigestInfo, its AlgorithmIdentifier with NULL, and the head of the digest. Source: RFC 8017 §9.2
@@ -18,7 +17,7 @@ library SignatureVerifier {
 
     function isEcdsaSha256(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
-            return end - start == 12 && DerReader.word(start) >> 160 == ECDSA_SHA256;
+            return end - start == 12 && DerReader.word(start) >> 160 == DerReader.ECDSA_SHA256;
         }
     }
 
@@ -92,15 +91,33 @@ library SignatureVerifier {
         }
     }
 
+    /// @dev 30 (m+n+4) 02 m r 02 n s. Whatever is longer than a short length can say is no signature on this curve.
     /// @return r 0 where the encoding is not strict, not positive or too long; s likewise
     function _readEcdsa(uint256 start, uint256 end) private pure returns (uint256 r, uint256 s) {
-        (uint256 cursor, uint256 last) = DerReader.read(DerReader.SEQUENCE, start, end);
-        if (last != end) return (0, 0);
-        uint256 first;
-        (first, start) = DerReader.read(DerReader.INTEGER, cursor, end);
-        (cursor, last) = DerReader.read(DerReader.INTEGER, start, end);
-        if (last != end || !DerReader.isInteger(first, start) || !DerReader.isInteger(cursor, end)) return (0, 0);
-        return (DerReader.positive(first, start), DerReader.positive(cursor, end));
+        unchecked {
+            uint256 head = DerReader.word(start);
+            uint256 length = end - start - 2;
+            uint256 first = (head >> 224) & 0xff;
+            if (length > 70 || head >> 240 != 0x3000 + length || (head >> 232) & 0xff != DerReader.INTEGER) {
+                return (0, 0);
+            }
+            uint256 second = start + 4 + first;
+            head = DerReader.word(second);
+            if (first > 33 || head >> 240 != 0x0200 + end - second - 2) return (0, 0);
+            return (_scalar(start + 4, first), _scalar(second + 2, end - second - 2));
+        }
+    }
+
+    /// @dev The content of a positive INTEGER in its shortest form, of at most 256 bits.
+    /// @return value 0 for any other
+    function _scalar(uint256 start, uint256 length) private pure returns (uint256 value) {
+        unchecked {
+            uint256 head = DerReader.word(start);
+            uint256 leading = head >> 247; // the sign, and whether a leading zero was needed
+            if (length == 33) return leading == 1 ? DerReader.word(start + 1) : 0;
+            if (length == 0 || length > 33 || leading > 0xff || (leading == 0 && length > 1)) return 0;
+            return head >> (256 - 8 * length);
+        }
     }
 
     /// @dev Whether the number of `length` octets at `left` is less than the one at `right`; length is above 32.

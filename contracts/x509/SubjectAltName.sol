@@ -75,11 +75,7 @@ library SubjectAltName {
         return tag == IP_ADDRESS ? ProfileBits.SAN_IP : 0;
     }
 
-    function _place(Names memory names, uint256 index)
-        private
-        pure
-        returns (uint256 tag, uint256 start, uint256 end)
-    {
+    function _place(Names memory names, uint256 index) private pure returns (uint256 tag, uint256 start, uint256 end) {
         uint256 all = names.places[index];
         return (all >> 248, (all >> 128) & 0xffffffff, all & 0xffffffff);
     }
@@ -93,9 +89,10 @@ library SubjectAltName {
         unchecked {
             for (uint256 i = 0; i < count; ++i) {
                 (uint256 otherTag, uint256 other, uint256 otherEnd) = _place(names, i);
-                if (
-                    tag == otherTag && end - start == otherEnd - other && DerReader.areEqual(start, other, end - start)
-                ) return true;
+                if (tag == otherTag && end - start == otherEnd - other && DerReader.areEqual(start, other, end - start))
+                {
+                    return true;
+                }
             }
             return false;
         }
