@@ -160,11 +160,11 @@ contract Consortium is IConsortium, TypedDomain {
         Proposal storage adopted = _requireOpen(id, keccak256(content));
         (uint256 support, uint256 members) = tally(id);
         if (!_isMajority(support, members)) revert ConsortiumNotAdopted(id, support, members);
-        _adopt(id, adopted);
+        bool adoptedNow = _adopt(id, adopted);
         uint256 executableAt = _executableAt(adopted);
         if (block.timestamp < executableAt) {
             // Members that were removed since the last vote can make the difference: then this starts the delay.
-            if (adopted.adoptedAt == block.timestamp) return;
+            if (adoptedNow) return;
             revert ConsortiumTooEarly(id, uint64(executableAt));
         }
         adopted.executed = true;
@@ -279,11 +279,12 @@ contract Consortium is IConsortium, TypedDomain {
         if (_isMajority(inFavour, members)) _adopt(id, _proposals[id]);
     }
 
-    function _adopt(uint64 id, Proposal storage adopted) private {
-        if (adopted.adoptedAt != 0) return;
+    function _adopt(uint64 id, Proposal storage adopted) private returns (bool adoptedNow) {
+        if (adopted.adoptedAt != 0) return false;
         adopted.adoptedAt = uint40(block.timestamp);
         adopted.delaySeconds = _parameters.delaySeconds;
         emit ProposalAdopted(id, uint64(_executableAt(adopted)));
+        return true;
     }
 
     function _isMajority(uint256 support, uint256 members) private pure returns (bool) {
