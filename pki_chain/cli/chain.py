@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.output import command_group, json_option
 
 
@@ -37,4 +38,5 @@ def run(directory: Path, host: str, port: int, chain_id: int | None, heartbeat_s
             started = {"endpoint": self.endpoint, "chain_id": self.chain_id, "directory": str(directory)}
             click.echo(json.dumps(started) if as_json else f"ledger {self.chain_id} answers at {self.endpoint}")
 
+    configure_logs()
     AnnouncedEngine(directory, host, port, chain_id, heartbeat_s).serve_forever()

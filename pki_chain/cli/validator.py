@@ -6,6 +6,7 @@ import json
 
 import click
 
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.member import member_command
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.config import MemberConfig
@@ -24,6 +25,7 @@ def run(config: MemberConfig, poll_s: float, *, as_json: bool) -> None:
     """Follow the ledger and endorse every batch that awaits this member, until SIGTERM or SIGINT."""
     from pki_chain.validator.run import Validator, serve
 
+    configure_logs()
     with Validator.open(config) as process:
         started = {"member": config.member.name, "endorser": process.endorser, "rules": list(process.rule_names)}
         rules = ", ".join(process.rule_names) or "none: it accepts everything"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import platform
 import time
@@ -158,12 +157,12 @@ class Stage:
 
 def raise_stage(stage: Stage) -> None:
     """Start ledger, consortium, validators and gateways, and wait until the gateways can answer."""
-    stage.processes.daemon("ledger", ("chain", "run", str(stage.root / "ledger"), "--port", "0", "--json"), stage.root)
-    ledger = stage.processes.daemons[-1]
-    wait_until("the ledger answers", lambda: ledger.log_has('"endpoint"'))
-    stage.ledger = json.loads(next(line for line in ledger.log.read_text().splitlines() if "endpoint" in line))[
-        "endpoint"
-    ]
+    port = free_port()
+    stage.ledger = f"http://127.0.0.1:{port}"
+    ledger = stage.processes.daemon(
+        "ledger", ("chain", "run", str(stage.root / "ledger"), "--port", str(port)), stage.root
+    )
+    wait_until("the ledger answers", lambda: ledger.log_has(stage.ledger))
     ports = {member: free_port() for member in (OPERATOR, VENDOR)}
     stage.gateways = {member: f"http://127.0.0.1:{port}" for member, port in ports.items()}
     arguments = ["consortium", "init", str(stage.root / "consortium"), "--rpc", stage.ledger]
@@ -176,6 +175,11 @@ def raise_stage(stage: Stage) -> None:
         start_validator(stage, member)
     for member in stage.gateways:
         stage.processes.daemon(f"gateway {member}", ("gateway", "run"), stage.home(member))
+    wait_for_gateways(stage)
+
+
+def wait_for_gateways(stage: Stage) -> None:
+    """Wait until all gateways can answer."""
     for address in stage.gateways.values():
         wait_until(f"gateway {address} is ready", partial(_ready, stage, address))
 

@@ -150,9 +150,11 @@ class StationOutbox:
         self._connection.close()
 
     def add(self, lot: int, profile: int, certificates: Iterable[tuple[str, bytes, Outcome | None]]) -> int:
-        """Take in certificates (source, DER, and an outcome where it is settled already); returns how many are new.
+        """Take in certificates (source, DER, and an outcome where it is settled already); returns how many will be
+        sent.
 
-        A certificate that this lot has already, whatever became of it, is left as it is.
+        One that this lot has already is left as it is while it is on its way, or valid, or rejected, which is final;
+        one that was not sent, refused or lapsed is tried anew: what was wrong may have been put right.
         """
         rows = [
             (
@@ -170,8 +172,10 @@ class StationOutbox:
         with self._transaction() as connection:
             before = connection.total_changes
             connection.executemany(
-                "INSERT OR IGNORE INTO entries (lot, profile, sha256, der, source, state, reason, explanation) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO entries (lot, profile, sha256, der, source, state, reason, explanation) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (lot, sha256) DO UPDATE SET source = excluded.source, "
+                "state = excluded.state, reason = excluded.reason, explanation = excluded.explanation, tries = 0, "
+                "batch = NULL, position = NULL WHERE entries.state IN ('not-sent', 'refused', 'lapsed')",
                 rows,
             )
             return connection.total_changes - before

@@ -26,6 +26,7 @@ from pki_chain.station.gateway_client import GatewayClient, GatewayRefusedError
 from pki_chain.station.outbox import BatchState, Entry, EntryState, Outcome, SignedBatch, StationOutbox
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.profile import CertificateRules
+from pki_chain.x509.reasons import Reason
 from pki_chain.x509.verify import check_certificate
 
 DEADLINE_S: Final = 7 * 86_400
@@ -42,6 +43,11 @@ _FINAL_TEXTS: Final = {
     "lapsed": EntryState.LAPSED,
 }
 """What a gateway may say of an entry that is decided; everything that was valid once counts as accepted."""
+
+_DEADLINE_CODES: Final = frozenset({"deadline-passed", "deadline-too-near"})
+_UNKNOWN_CODES: Final = frozenset({"unknown-lot", "unknown-station", "unknown-profile"})
+_LAG_S: Final = 30.0
+"""Refusals that may come of a gateway's read model being behind, and for how long that is believed."""
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +86,7 @@ class Station:
         self._gateways = gateways
         self._settings = settings
         self._clock = clock
+        self._first_refused: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +108,7 @@ class Station:
     def take_in(
         self, lot: int, profile: int, certificates: Iterable[tuple[str, bytes]], rules: CertificateRules | None
     ) -> int:
-        """Store certificates (source, DER) for a lot; returns how many are new.
+        """Store certificates (source, DER) for a lot; returns how many will be sent.
 
         With `rules` each is checked first, and one that breaks a rule is kept with its reason and not sent.
         """
@@ -174,11 +181,21 @@ class Station:
         try:
             acknowledged = self._gateways.submit(batch, copies=self._settings.copies)
         except GatewayRefusedError as refused:
-            outcome = Outcome(EntryState.NOT_SENT, 0, f"the gateway refused the batch: {refused.message}")
-            self._outbox.settle(batch, [(entry, outcome) for entry in batch.entries], over=True)
+            self._refused(batch, refused)
             return
         log.info("batch %s acknowledged by %s", batch.digest.hex(), ", ".join(acknowledged))
         self._outbox.mark_acknowledged(batch)
+
+    def _refused(self, batch: SignedBatch, refused: GatewayRefusedError) -> None:
+        code = refused.refusal.code
+        if code in _DEADLINE_CODES:
+            self._give_back(batch, refused.message)
+            return
+        first = self._first_refused.setdefault(batch.id, self._clock())
+        if code in _UNKNOWN_CODES and self._clock() - first < _LAG_S:
+            return  # a gateway may not have read yet what the ledger has: the next step asks again
+        outcome = Outcome(EntryState.NOT_SENT, 0, f"the gateway refused the batch: {refused.message}")
+        self._outbox.settle(batch, [(entry, outcome) for entry in batch.entries], over=True)
 
     def _ask(self, batch: SignedBatch) -> None:
         try:
@@ -187,12 +204,23 @@ class Station:
             # The gateway that acknowledged is away, and this one never heard of the batch: give it the same bytes.
             self._post(batch)
             return
-        outcomes, over = read_outcomes(batch, answer)
-        outcomes = [(entry, self._again_or(entry, outcome)) for entry, outcome in outcomes]
-        if outcomes or over:
-            self._outbox.settle(batch, outcomes, over=over)
+        told, _ = read_outcomes(batch, answer)
+        outcomes = [(entry, outcome) for entry, each in told if (outcome := self._judge(entry, each))]
+        undecided = sum(entry.state is EntryState.SENT for entry in batch.entries) - len(outcomes)
+        if outcomes or undecided == 0:
+            self._outbox.settle(batch, outcomes, over=undecided == 0)
         elif batch.submission.deadline + _EXPIRY_MARGIN_S < self._clock() and answer.get("batch") is None:
             self._give_back(batch, "its deadline passed before the ledger took it")
+
+    def _judge(self, entry: Entry, outcome: Outcome) -> Outcome | None:
+        """The outcome to keep; None while it is undecided after all."""
+        if outcome.reason != Reason.ALREADY_SEEN or entry.tries < 2:
+            return self._again_or(entry, outcome)
+        # An earlier try of ours reached the ledger late: what became of it is what became of the certificate.
+        state = str(self._gateways.get(f"/v1/certificates/{entry.sha256.hex()}/status").get("state"))
+        if state == "submitted":
+            return None
+        return Outcome(EntryState.VALID) if _FINAL_TEXTS.get(state) is EntryState.VALID else outcome
 
     def _give_back(self, batch: SignedBatch, why: str) -> None:
         outcome = Outcome(EntryState.LAPSED, 0, why)

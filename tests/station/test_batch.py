@@ -1,0 +1,41 @@
+"""Splitting into batches: as full as the limits allow, in order, nothing left out."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki_chain.station.batch import (
+    MAXIMUM_ENTRIES,
+    MAXIMUM_GAS,
+    MAXIMUM_TRANSACTION_BYTES,
+    encoded_bytes,
+    estimated_gas,
+    split,
+)
+from pki_chain.station.outbox import Entry, EntryState
+
+
+def entry(number: int, size: int) -> Entry:
+    return Entry(number, 1, 2, b"", bytes(size), "", EntryState.WAITING, 0, "", 0)
+
+
+@given(st.lists(st.integers(1, 70_000), max_size=450))
+def test_every_batch_is_within_the_limits_and_nothing_is_lost(sizes: list[int]) -> None:
+    entries = [entry(number, size) for number, size in enumerate(sizes)]
+    batches = list(split(entries))
+    assert [each for batch in batches for each in batch] == entries
+    for batch in batches:
+        assert 1 <= len(batch) <= MAXIMUM_ENTRIES
+        assert len(batch) == 1 or sum(encoded_bytes(each.der) for each in batch) < MAXIMUM_TRANSACTION_BYTES
+        assert len(batch) == 1 or sum(estimated_gas(each.der) for each in batch) < MAXIMUM_GAS
+
+
+def test_small_cells_of_605_bytes_fill_a_transaction() -> None:
+    sizes = [len(batch) for batch in split([entry(number, 605) for number in range(400)])]
+    assert sizes[0] >= 150
+    assert sum(sizes) == 400
+
+
+def test_nothing_makes_no_batch() -> None:
+    assert list(split([])) == []
