@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki_chain.errors import ConfigurationError
 from pki_chain.policy.context import BatchContext, EvidenceMissingError
 from pki_chain.policy.rules import CERTIFICATE_CHECK, RuleBook, available_rules, load_rules
+from pki_chain.policy.settings import RuleSettings
 from pki_chain.policy.weak_keys import weak_points
 from pki_chain.ports import CertificateId
 from pki_chain.x509.certificate import parse_certificate
@@ -182,3 +183,11 @@ def test_rules_are_judged_in_the_order_of_the_file(tmp_path: Path) -> None:
     first = load(tmp_path, "[rules.live_names]\n[rules.weak_keys]\n").judge(weak, taken)
     second = load(tmp_path, "[rules.weak_keys]\n[rules.live_names]\n").judge(weak, taken)
     assert (first.reason, second.reason) == (Reason.NAME_LIVE_ELSEWHERE, Reason.WEAK_KEY)
+
+
+def test_a_list_of_keys_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "keys.txt").write_text("#" * 100)
+    settings = RuleSettings("compromised_keys", tmp_path / "rules.toml", {"file": "keys.txt"})
+    with pytest.raises(ConfigurationError, match="longer than 99 bytes"):
+        settings.take_lines("file", 99)
+    assert RuleSettings("x", tmp_path / "rules.toml", {"file": "keys.txt"}).take_lines("file", 100) == []

@@ -155,6 +155,17 @@ def test_reasons_are_those_of_the_contract() -> None:
     }
 
 
+def test_every_reason_says_what_to_do() -> None:
+    for reason in Reason:
+        assert reason.label == reason.name.lower()
+        assert reason.text
+        assert reason.remedy
+        assert not reason.text.endswith(".")
+    error = CertificateRefusedError(Reason.BAD_SERIAL, "for the log")
+    assert Reason.BAD_SERIAL.remedy in error.message
+    assert "for the log" not in error.message
+
+
 def test_bits_are_those_of_the_contract() -> None:
     text = (ROOT / "contracts" / "x509" / "ProfileBits.sol").read_text()
     numbers = dict(re.findall(r"constant (\w+) = (\w+);", text))

@@ -175,3 +175,25 @@ def test_key_of_another_curve_is_refused(tmp_path: Path) -> None:
         load_key(path)
     with pytest.raises(InputError, match="cannot be read"):
         load_key(tmp_path / "missing.pem")
+
+
+def test_every_kind_of_name_is_issued() -> None:
+    names = (
+        *NAMES,
+        SubjectAltName(SanType.URI, b"urn:acme:1"),
+        SubjectAltName(SanType.IP, bytes([192, 0, 2, 1])),
+        SubjectAltName(SanType.IP, bytes.fromhex("20010db8ffff0000000000000000abcd")),
+    )
+    der = issue(KEY, profile=IOT_DEVICE, organisation=ORGANISATION, names=names, not_before=BLOCK_TIME, lifetime_days=1)
+    rules = CertificateRules(IOT_DEVICE, ORGANISATION, ALL_RANGES, BLOCK_TIME)
+    assert check_certificate(der, rules).names == names
+    with pytest.raises(CertificateRefusedError) as refused:
+        check(der, SMALL_CELL)
+    assert refused.value.reason is Reason.BAD_SAN
+
+
+def test_without_names_the_profile_refuses() -> None:
+    der = issue(KEY, profile=SMALL_CELL, organisation=ORGANISATION, names=(), not_before=BLOCK_TIME, lifetime_days=1)
+    with pytest.raises(CertificateRefusedError) as refused:
+        check(der, SMALL_CELL)
+    assert refused.value.reason is Reason.MISSING_EXTENSION
