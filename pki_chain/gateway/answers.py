@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flask import Response, request
 
-from pki_chain.gateway.freshness import Moment
+from pki_chain.gateway.freshness import Moment, cache_control
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.services import services
 from pki_chain.gateway.strict_json import JsonObject, parse_object
@@ -29,11 +29,6 @@ def state_answer(content: Mapping[str, Any], moment: Moment) -> Response:
     response = json_answer({**content, **moment.content()})
     response.headers["Cache-Control"] = cache_control(moment.cache_s)
     return response
-
-
-def cache_control(cache_s: int) -> str:
-    """Caches keep an answer for this long and then ask again, also when the gateway is away (RFC 9111 §5.2.2)."""
-    return f"max-age={cache_s}, must-revalidate" if cache_s else "no-store"
 
 
 def posted_object() -> JsonObject:

@@ -14,7 +14,8 @@ from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
 from pki_chain.gateway.registers import registers
-from pki_chain.gateway.services import EXTENSION, Services, services
+from pki_chain.gateway.services import EXTENSION, Services
+from pki_chain.gateway.status_path import StatusPath
 from pki_chain.gateway.submissions import submissions
 
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -36,7 +37,8 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.strict_slashes = True
-    app.extensions[EXTENSION] = Services.build(config, clock)
+    parts = Services.build(config, clock)
+    app.extensions[EXTENSION] = parts
     problems.register(app)
     for blueprint in (certificates, submissions, orders, registers, operations):
         app.register_blueprint(blueprint)
@@ -45,8 +47,9 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     def finish(response: Response) -> Response:
         endpoint = request.endpoint or ""
         group = {"registers": "list", "operations": "operation"}.get(endpoint.partition(".")[0], "other")
-        services().counters.count(_ROUTE_OF.get(endpoint, group), response.status_code)
+        parts.counters.count(_ROUTE_OF.get(endpoint, group), response.status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
+    app.wsgi_app = StatusPath(app.wsgi_app, parts.status_answers, parts.counters)  # type: ignore[method-assign]
     return app

@@ -10,7 +10,8 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from pki_chain.errors import NotFoundError
-from pki_chain.gateway.answers import JSON, cache_control, limit_writes, posted_object, state_answer
+from pki_chain.gateway.answers import JSON, limit_writes, posted_object, state_answer
+from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.services import services
 from pki_chain.gateway.status_answers import parse_sha256, status_content
@@ -29,7 +30,7 @@ _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 @certificates.get("/v1/certificates/<sha256>/status")
 def status(sha256: str) -> Response:
-    """The hot path."""
+    """Status; good answers take the short way of `StatusPath`."""
     content, cache_s = services().status_answers.answer(sha256)
     return Response(content, 200, {"Cache-Control": cache_control(cache_s)}, content_type=JSON)
 

@@ -55,6 +55,11 @@ def cache_seconds(age_s: float, cut_off_s: int) -> int:
     return max(0, min(LONGEST_CACHE_S, math.floor(cut_off_s - age_s)))
 
 
+def cache_control(cache_s: int) -> str:
+    """Caches keep an answer for this long and then ask again, also when the gateway is away (RFC 9111 §5.2.2)."""
+    return f"max-age={cache_s}, must-revalidate" if cache_s else "no-store"
+
+
 class Freshness:
     """Tells the moment of an answer, by the read model's head and a clock."""
 
