@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import Any
 
 import click
@@ -21,8 +21,12 @@ class InstalledCommands(click.Group):
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
+        # Not `entry_points()`: it takes one description of a distribution, and in a source tree a stale one comes first.
         self._entry_points: dict[str, EntryPoint] = {
-            entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)
+            entry.name: entry
+            for distribution in distributions()
+            for entry in distribution.entry_points
+            if entry.group == ENTRY_POINT_GROUP
         }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
