@@ -17,8 +17,9 @@ from pki_chain.chain.founding import PROFILE_FIELDS
 from pki_chain.errors import LedgerUnavailableError
 from pki_chain.ports import Address, CertificateId, EventContent, LoggedEvent
 
-_IGNORED = frozenset({"ConsortiumFounded", "DirectoryChanged"})
-"""Events that the read model has no use for: founding and Directory are read from the consortium's file."""
+_IGNORED = frozenset({"ConsortiumFounded", "DirectoryChanged", "EIP712DomainChanged"})
+"""Events that the read model has no use for: founding and Directory are read from the consortium's file, and a domain
+never changes (ERC-5267 declares the event all the same)."""
 
 
 @cache
@@ -75,14 +76,16 @@ def _parse_certificate_submitted(topics: Sequence[bytes], data: bytes) -> ports.
 
     Data: entry (32 bytes), offset 64 (32), length (32), DER, zeros to a multiple of 32.
     """
-    length = int.from_bytes(data[64:96])
-    if len(topics) != 3 or int.from_bytes(data[32:64]) != 64 or len(data) != 96 + -(-length // 32) * 32:
+    entry, offset, length = int.from_bytes(data[:32]), int.from_bytes(data[32:64]), int.from_bytes(data[64:96])
+    end = 96 + length
+    padded = 96 + -(-length // 32) * 32
+    if len(topics) != 3 or entry > 255 or offset != 64 or len(data) != padded or data[end:].strip(b"\x00"):
         raise LedgerUnavailableError("An endpoint sent an event CertificateSubmitted that is not well formed.")
     return ports.CertificateSubmitted(
         certificate=CertificateId(topics[1]),
         batch=int.from_bytes(topics[2]),
-        entry=int.from_bytes(data[:32]),
-        der=data[96 : 96 + length],
+        entry=entry,
+        der=data[96:end],
     )
 
 

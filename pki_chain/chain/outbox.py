@@ -278,14 +278,18 @@ class Outbox:
             raise LedgerUnavailableError("An endpoint answered with the receipt of another transaction.")
         number = parse_quantity(answer["blockNumber"])
         succeeded = parse_quantity(answer.get("status")) == 1
-        return Receipt(digest, number, succeeded, "" if succeeded else self._reason(digest, number))
+        revert = "" if succeeded else self._reason(digest, number, parse_quantity(answer.get("gasUsed")))
+        return Receipt(digest, number, succeeded, revert)
 
-    def _reason(self, digest: bytes, block_number: int) -> str:
+    def _reason(self, digest: bytes, block_number: int, gas_used: int) -> str:
         """Why a transaction failed: run again on the state after its block, which mostly fails for the same reason."""
         with self._mutex, self._storage():
             row = self._database.execute("SELECT raw FROM transactions WHERE hash = ?", (digest,)).fetchone()
-        _, _, gas, target, _, data, *_ = rlp.decode(row[0])
-        call = call_object(Address("0x" + target.hex()), data, sender=self.address, gas=int.from_bytes(gas))
+        _, _, gas_field, target, _, data, *_ = rlp.decode(row[0])
+        gas = int.from_bytes(gas_field)
+        if gas_used >= gas:
+            return f"The call ran out of its {gas} gas."
+        call = call_object(Address("0x" + target.hex()), data, sender=self.address, gas=gas)
         reason = "The contract refused; why can no longer be told."
         for block in (hex(block_number), "latest"):
             try:

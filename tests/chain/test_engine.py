@@ -126,9 +126,10 @@ def test_transactions_that_could_not_get_into_a_block_are_refused(connection: Co
         return str(refused.value)
 
     assert "signed for chain 7" in refusal(Wallet(7).next()[0])
-    assert "over 16777216" in refusal(Wallet(chain_id).next(gas=(1 << 24) + 1)[0])
+    assert "16777216 (EIP-7825)" in refusal(Wallet(chain_id).next(gas=(1 << 24) + 1)[0])
     assert "at most 131072" in refusal(Wallet(chain_id).next(b"\x01" * 131072, gas=1 << 24)[0])
-    assert "intrinsic" in refusal(Wallet(chain_id).next(gas=20_000)[0])
+    assert "take, 21000, and" in refusal(Wallet(chain_id).next(gas=20_999)[0])
+    assert "take, 61000, and" in refusal(Wallet(chain_id).next(b"\x01" * 1000, gas=60_999)[0])
     assert "hexadecimal" in refusal("0xzz")
     assert "RLP" in refusal("0xf8ff")
     assert "RLP" in refusal(Wallet(chain_id).next()[0] + "00")

@@ -123,7 +123,7 @@ def test_signatures_that_contracts_refuse_are_refused() -> None:
     ],
 )
 def test_fields_out_of_range_are_refused(typed: TypedData) -> None:
-    with pytest.raises(InputError, match="out of range|must have 32 bytes"):
+    with pytest.raises(InputError, match=r"out of range|must have 32 bytes"):
         Signer.ephemeral().sign(typed)
 
 
