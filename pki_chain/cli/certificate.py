@@ -13,7 +13,7 @@ import click
 from pki_chain.cli.member import config_option, gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError, NotFoundError
+from pki_chain.errors import InputError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from pki_chain.ports import HoldKind
@@ -63,10 +63,18 @@ def show(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: b
 @config_option
 @json_option
 def status(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
-    """Ask whether a certificate is valid now."""
+    """Ask whether a certificate is valid now.
+
+    Exit code 0: valid; 66: the ledger does not know it; 77: anything else, such as held or revoked.
+    """
     client = gateway_client(_settings(config_path), gateways)
     answer = client.get(f"/v1/certificates/{read_sha256(which)}/status")
     print_result(answer, _lines(answer), as_json=as_json)
+    state = answer.get("state")
+    if state == "unknown":
+        raise NotFoundError("the ledger does not know this certificate, which says nothing good about it")
+    if state != "valid":
+        raise RefusedError(f"the certificate is not valid: {state}")
 
 
 @certificate.command()

@@ -178,7 +178,7 @@ def propose(
     number = ProposalKind[kind.upper().replace("-", "_")]
     content = encode_content(number, arguments)
     hashed = content_hash(content)
-    outcome = _orders(config, key, gateways).propose(number, content, hashed)
+    outcome = _orders(config, key, gateways).propose(number, content)
     proposal = next(
         event.content.proposal
         for event in _logged(config, ProposalMade)

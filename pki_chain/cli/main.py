@@ -21,7 +21,7 @@ class InstalledCommands(click.Group):
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
-        # Not `entry_points()`: it takes one description of a distribution, and in a source tree a stale one comes first.
+        # Not `entry_points()`: of two descriptions of a distribution it takes one, maybe a stale one of a source tree.
         self._entry_points: dict[str, EntryPoint] = {
             entry.name: entry
             for distribution in distributions()

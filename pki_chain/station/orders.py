@@ -98,10 +98,10 @@ class Orders:
         }
         return self._send("set-account", typed, fields)
 
-    def propose(self, kind: int, content: bytes, content_hash: bytes) -> OrderOutcome:
+    def propose(self, kind: int, content: bytes) -> OrderOutcome:
         """Propose, which is also the first vote for it."""
         nonce, deadline = secrets.randbits(256), self._deadline()
-        typed = self._texts.propose(kind, content_hash, nonce, deadline)
+        typed = self._texts.propose(kind, content, nonce, deadline)
         fields = {"kind": kind, "content": _hex(content), "nonce": str(nonce), "deadline": deadline}
         return self._send("propose", typed, fields)
 

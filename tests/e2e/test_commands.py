@@ -1,0 +1,185 @@
+"""`tally` commands against a whole consortium: what they do, what they refuse, and with which exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from pki_chain.demo.bad_certificates import certificate
+from pki_chain.demo.processes import free_port
+from pki_chain.demo.stage import AUTHORITY, FIRST_EUI, LAST_EUI, OEM, OPERATOR, REALM, VENDOR, Stage
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chain, pytest.mark.xdist_group("commands")]
+
+REFUSED, NOT_FOUND, UNAVAILABLE, BAD_INPUT, CONFIGURATION = 77, 66, 69, 65, 78
+
+
+@pytest.fixture(scope="module")
+def lot(shared_stage: Stage) -> int:
+    allowed = f"eui:{FIRST_EUI:012x}-{LAST_EUI:012x}.{REALM}"
+    arguments = ("lot", "open", "--profile", "small-cell", "--maximum", "50", "--range", allowed)
+    return int(shared_stage.tally(VENDOR, *arguments).content["lot"])
+
+
+@pytest.fixture
+def device(shared_stage: Stage, lot: int) -> str:
+    """SHA-256 of a certificate that is valid."""
+    der = certificate(shared_stage.line())
+    assert shared_stage.submit(lot, [("one", der)])["one"]["state"] == "valid"
+    sha256 = hashlib.sha256(der).hexdigest()
+    shared_stage.wait_for_state(sha256, "valid")
+    return sha256
+
+
+def test_members_have_private_directories_and_nothing_of_each_other(shared_stage: Stage) -> None:
+    for member in (OPERATOR, VENDOR, OEM, AUTHORITY):
+        home = shared_stage.home(member)
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        for secret in (home / "keystore").iterdir():
+            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        text = (home / "tally.toml").read_text()
+        assert not [other for other in (OPERATOR, VENDOR, OEM, AUTHORITY) if f"/{other}" in text]
+
+
+def test_status_tells_by_its_exit_code(shared_stage: Stage, device: str) -> None:
+    ask = ("certificate", "status", device)
+    assert shared_stage.tally(OPERATOR, *ask).content["state"] == "valid"
+    shared_stage.tally(VENDOR, "certificate", "hold", device)
+    shared_stage.wait_for_state(device, "held")
+    held = shared_stage.tally(OPERATOR, *ask, expected=(REFUSED,))
+    assert held.content["state"] == "held"
+    assert "not valid: held" in held.error
+    unknown = shared_stage.tally(OPERATOR, "certificate", "status", "ab" * 32, expected=(NOT_FOUND,))
+    assert unknown.content["state"] == "unknown"
+
+
+def test_hold_release_revoke(shared_stage: Stage, device: str) -> None:
+    shared_stage.tally(VENDOR, "certificate", "hold", device)
+    shared_stage.wait_for_state(device, "held")
+    again = shared_stage.tally(VENDOR, "certificate", "hold", device, expected=(REFUSED,))
+    assert "RegistryAlreadyHeld" in again.error
+    shared_stage.tally(VENDOR, "certificate", "release", device)
+    shared_stage.wait_for_state(device, "valid")
+    duty = shared_stage.tally(VENDOR, "certificate", "revoke", device, "--key", "duty", expected=(REFUSED,))
+    assert "RegistryNotAuthorised" in duty.error
+    shared_stage.tally(VENDOR, "certificate", "revoke", device)
+    shared_stage.wait_for_state(device, "revoked")
+
+
+def test_another_member_may_hold_in_an_emergency_only(shared_stage: Stage, device: str) -> None:
+    refused = shared_stage.tally(OPERATOR, "certificate", "hold", device, expected=(REFUSED,))
+    assert "RegistryNotAuthorised" in refused.error
+    shared_stage.tally(OPERATOR, "certificate", "hold", device, "--emergency")
+    shared_stage.wait_for_state(device, "held")
+    foreign = shared_stage.tally(VENDOR, "certificate", "release", device, "--emergency", expected=(REFUSED,))
+    assert "Registry" in foreign.error
+
+
+def test_an_order_binds_no_other_certificate_than_the_one_that_was_named(shared_stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "unknown.cer"
+    file.write_bytes(certificate(shared_stage.line()))
+    refused = shared_stage.tally(VENDOR, "certificate", "revoke", str(file), expected=(NOT_FOUND,))
+    assert "no certificate with SHA-256" in refused.error
+
+
+def test_lot_show_and_close(shared_stage: Stage, lot: int) -> None:
+    shown = shared_stage.tally(AUTHORITY, "lot", "show", str(lot)).content
+    assert shown["organisation"] == "Acme Cells"
+    assert shown["open"] is True
+    missing = shared_stage.tally(AUTHORITY, "lot", "show", "4711", expected=(NOT_FOUND,))
+    assert "no lot 4711" in missing.error
+    foreign = shared_stage.tally(OPERATOR, "lot", "close", str(lot), expected=(REFUSED,))
+    assert "RegistryNotAuthorised" in foreign.error
+
+
+def test_a_lot_outside_of_the_member_s_name_space_is_refused(shared_stage: Stage) -> None:
+    arguments = ("lot", "open", "--profile", "small-cell", "--maximum", "5", "--range", "dns:nordlicht.example")
+    refused = shared_stage.tally(VENDOR, *arguments, expected=(REFUSED,))
+    assert "RegistryBadLot" in refused.error
+
+
+def test_stations_are_added_and_suspended_by_their_member(shared_stage: Stage) -> None:
+    added = shared_stage.tally(VENDOR, "station", "add", "third-line").content["station"]
+    again = shared_stage.tally(VENDOR, "station", "add", "third-line").content["station"]
+    assert added == again
+    foreign = shared_stage.tally(OEM, "station", "suspend", added, expected=(REFUSED,))
+    assert "Consortium" in foreign.error
+    shared_stage.tally(VENDOR, "station", "suspend", "third-line")
+
+
+def test_a_member_is_suspended_by_vote_and_restored(shared_stage: Stage) -> None:
+    proposal = str(shared_stage.tally(OPERATOR, "consortium", "propose", "suspend", "4").content["proposal"])
+    shared_stage.tally(VENDOR, "consortium", "vote", proposal)
+    early = shared_stage.tally(VENDOR, "consortium", "execute", proposal, expected=(REFUSED,))
+    assert "ConsortiumNotAdopted" in early.error
+    other = ("consortium", "vote", proposal, "--content-hash", "ab" * 32)
+    assert "do not vote" in shared_stage.tally(OEM, *other, expected=(BAD_INPUT,)).error
+    shared_stage.tally(OEM, "consortium", "vote", proposal)
+    shown = shared_stage.tally(OEM, "consortium", "show", proposal).content
+    assert (shown["state"], shown["votes"]) == ("adopted", {"1": True, "2": True, "3": True})
+    shared_stage.tally(OEM, "consortium", "execute", proposal)
+    assert _states(shared_stage)[4] == "suspended"
+    back = str(shared_stage.tally(OPERATOR, "consortium", "propose", "restore", "4").content["proposal"])
+    shared_stage.tally(VENDOR, "consortium", "vote", back)
+    shared_stage.tally(OEM, "consortium", "vote", back)
+    shared_stage.tally(OPERATOR, "consortium", "execute", back)
+    assert _states(shared_stage)[4] == "active"
+
+
+def _states(stage: Stage) -> dict[int, str]:
+    members = stage.tally(OPERATOR, "consortium", "members").content["members"]
+    return {member["id"]: member["state"] for member in members}
+
+
+def test_a_proposal_with_wrong_arguments_is_not_signed(shared_stage: Stage) -> None:
+    few = shared_stage.tally(OPERATOR, "consortium", "propose", "block-key", "ab" * 32, expected=(BAD_INPUT,))
+    assert "takes SPKI-SHA256 REASON" in few.error
+    wrong = shared_stage.tally(OPERATOR, "consortium", "propose", "suspend", "nobody", expected=(BAD_INPUT,))
+    assert "takes MEMBER" in wrong.error
+
+
+def test_no_gateway_is_69_and_names_the_remedy(shared_stage: Stage, lot: int) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    away = shared_stage.tally(VENDOR, "lot", "close", str(lot), "--gateway", nowhere, expected=(UNAVAILABLE,))
+    failure = json.loads(away.error)
+    assert failure["error"] == "ledger-unavailable"
+    assert f"gateway {nowhere} does not answer: check that `tally gateway run` is up" in failure["message"]
+
+
+def test_no_ledger_is_69(shared_stage: Stage) -> None:
+    settings = {"TALLY_LEDGER_ENDPOINTS": f"http://127.0.0.1:{free_port()}"}
+    away = shared_stage.processes.run(
+        ("consortium", "members"), shared_stage.home(OEM), expected=(UNAVAILABLE,), settings=settings
+    )
+    assert "No endpoint of the ledger answers" in away.error
+
+
+def test_a_second_validator_of_the_same_member_is_refused(shared_stage: Stage) -> None:
+    second = shared_stage.tally(OEM, "validator", "run", expected=tuple(range(1, 256)))
+    assert "nother process" in second.error
+
+
+def test_a_consortium_is_founded_once(shared_stage: Stage) -> None:
+    directory = str(shared_stage.root / "consortium")
+    again = shared_stage.processes.run(
+        ("consortium", "init", directory, "--rpc", shared_stage.ledger), shared_stage.root, expected=(74,)
+    )
+    assert "founded once" in again.error
+
+
+def test_a_founding_that_fails_leaves_no_keys_behind(shared_stage: Stage, tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    shared_stage.processes.run(
+        ("consortium", "init", str(tmp_path / "new"), "--rpc", nowhere), tmp_path, expected=(UNAVAILABLE,)
+    )
+    assert not (tmp_path / "new").exists()
+    shared_stage.processes.run(
+        ("consortium", "init", str(tmp_path / "new"), "--rpc", shared_stage.ledger, "--quorum", "9"),
+        tmp_path,
+        expected=(REFUSED,),
+    )
+    assert list((tmp_path / "new").iterdir()) == []
