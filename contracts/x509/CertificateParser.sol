@@ -37,7 +37,6 @@ library CertificateParser {
         ExtensionFacts facts;
         Names names;
         uint256 notAfter;
-        PublicKey.Kind keyKind;
         uint256 modulus;
         uint256 modulusEnd;
     }
@@ -95,17 +94,23 @@ library CertificateParser {
                 return Reasons.MALFORMED_DER;
             }
         }
-        reason = _checkHead(desk, policy);
+        reason = _checkHead(desk.parts, policy);
         if (reason == Reasons.NONE) reason = _checkSubject(desk.parts, policy);
         if (reason == Reasons.NONE) reason = _checkValidity(desk, policy);
         if (reason == Reasons.NONE) reason = _checkKey(desk, policy);
         if (reason == Reasons.NONE) reason = _checkExtensions(desk, policy);
         if (reason == Reasons.NONE) reason = _checkNames(desk, policy);
+        // The rest of check 8: a CN that equals an accepted dNSName needs no look at its characters, any other does.
+        if (
+            reason > Reasons.BAD_SUBJECT
+                && !DistinguishedName.isPrintable(desk.parts.subject, DistinguishedName.COMMON_NAME)
+        ) {
+            reason = Reasons.BAD_SUBJECT;
+        }
     }
 
     /// @dev 3 to 6: version, serial number, algorithms. Source: RFC 5280 §4.1.1.2, §4.1.2.1 to §4.1.2.3
-    function _checkHead(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        CertificateParts memory parts = desk.parts;
+    function _checkHead(CertificateParts memory parts, Policy memory policy) private pure returns (uint16) {
         if (!parts.isVersion3) return Reasons.WRONG_VERSION;
         unchecked {
             uint256 length = parts.serialNumberEnd - parts.serialNumber;
@@ -113,34 +118,33 @@ library CertificateParser {
             if (length > LONGEST_SERIAL_NUMBER || first > 0x7f || (length == 1 && first == 0)) {
                 return Reasons.BAD_SERIAL;
             }
-            length = parts.outerAlgorithmEnd - parts.outerAlgorithm;
-            if (
-                parts.innerAlgorithmEnd - parts.innerAlgorithm != length
-                    || !DerReader.areEqual(parts.innerAlgorithm, parts.outerAlgorithm, length)
-            ) return Reasons.ALGORITHM_MISMATCH;
         }
-        return _isAlgorithmAllowed(desk, policy) ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
-    }
-
-    /// @dev Allowed by the profile, and one that the certificate's own key, if we know its kind, can have made.
-    function _isAlgorithmAllowed(Desk memory desk, Policy memory policy) private pure returns (bool) {
-        if (policy.caIssued) return false;
-        CertificateParts memory parts = desk.parts;
-        desk.keyKind = PublicKey.kind(parts.keyAlgorithm, parts.keyAlgorithmEnd);
-        if (SignatureVerifier.isEcdsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd)) {
-            return
-                policy.signatureAlgorithms & ProfileBits.SIGNATURE_ECDSA_SHA256 != 0
-                    && desk.keyKind != PublicKey.Kind.Rsa;
+        uint256 algorithm = ProfileBits.SIGNATURE_ECDSA_SHA256;
+        PublicKey.Kind other = PublicKey.Kind.Rsa;
+        if (!parts.isEcdsaSha256) {
+            unchecked {
+                uint256 length = parts.outerAlgorithmEnd - parts.outerAlgorithm;
+                if (
+                    parts.innerAlgorithmEnd - parts.innerAlgorithm != length
+                        || !DerReader.areEqual(parts.innerAlgorithm, parts.outerAlgorithm, length)
+                ) return Reasons.ALGORITHM_MISMATCH;
+            }
+            bool isRsa = SignatureVerifier.isRsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd);
+            algorithm = isRsa ? ProfileBits.SIGNATURE_RSA_SHA256 : 0;
+            other = PublicKey.Kind.P256;
         }
-        return policy.signatureAlgorithms & ProfileBits.SIGNATURE_RSA_SHA256 != 0 && desk.keyKind != PublicKey.Kind.P256
-            && SignatureVerifier.isRsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd);
+        // Allowed by the profile, and not one that a key of the other kind would have to make.
+        bool isAllowed = policy.signatureAlgorithms & algorithm != 0 && parts.keyKind != other && !policy.caIssued;
+        return isAllowed ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
     }
 
     /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner.
     function _checkSubject(CertificateParts memory parts, Policy memory policy) private pure returns (uint16) {
         if (!parts.isIssuerSubject) return Reasons.ISSUER_NOT_SUBJECT;
         Subject memory subject = parts.subject;
-        if (subject.isBad) return Reasons.BAD_SUBJECT;
+        if (subject.isBad || !DistinguishedName.isPrintable(subject, DistinguishedName.SERIAL_NUMBER)) {
+            return Reasons.BAD_SUBJECT;
+        }
         unchecked {
             (uint256 tag, uint256 start, uint256 end) = DistinguishedName.place(subject, DistinguishedName.ORGANISATION);
             uint256 length = end - start;
@@ -173,9 +177,9 @@ library CertificateParser {
     function _checkKey(Desk memory desk, Policy memory policy) private pure returns (uint16) {
         CertificateParts memory parts = desk.parts;
         bool isKey;
-        if (desk.keyKind == PublicKey.Kind.P256 && policy.keyAlgorithms & ProfileBits.KEY_P256 != 0) {
+        if (parts.keyKind == PublicKey.Kind.P256 && policy.keyAlgorithms & ProfileBits.KEY_P256 != 0) {
             isKey = PublicKey.isPoint(parts.key, parts.keyEnd);
-        } else if (desk.keyKind == PublicKey.Kind.Rsa && policy.keyAlgorithms & ProfileBits.KEY_RSA != 0) {
+        } else if (parts.keyKind == PublicKey.Kind.Rsa && policy.keyAlgorithms & ProfileBits.KEY_RSA != 0) {
             (isKey, desk.modulus, desk.modulusEnd) = PublicKey.readRsa(parts.key, parts.keyEnd);
         } else {
             return Reasons.KEY_ALGORITHM_NOT_ALLOWED;
@@ -229,7 +233,7 @@ library CertificateParser {
     /// @dev 29: over the exact octets of TBSCertificate, by the key that it holds.
     function _isSigned(Desk memory desk, bytes32 tbsHash) private view returns (bool) {
         CertificateParts memory parts = desk.parts;
-        if (desk.keyKind == PublicKey.Kind.P256) {
+        if (parts.keyKind == PublicKey.Kind.P256) {
             return SignatureVerifier.verifyEcdsa(tbsHash, parts.signature, parts.signatureEnd, parts.key);
         }
         return SignatureVerifier.verifyRsa(tbsHash, parts.signature, parts.signatureEnd, desk.modulus, desk.modulusEnd);

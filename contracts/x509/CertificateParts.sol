@@ -4,12 +4,15 @@ pragma solidity ^0.8.30;
 import {DerReader} from "./DerReader.sol";
 import {DistinguishedName, Subject} from "./DistinguishedName.sol";
 import {ExtensionList, Extensions} from "./Extensions.sol";
+import {PublicKey} from "./PublicKey.sol";
 
 /// @notice Where the parts of one certificate lie, as offsets into calldata. A name with `End` is the end of the part
 /// before it; tbs, algorithms, issuer, subject, times and spki begin at their tags, the other parts at their contents.
+/// @param isEcdsaSha256 both AlgorithmIdentifiers are ecdsa-with-SHA256 without parameters
 /// @dev In memory, allocated once a batch: one certificate after the other writes it.
 struct CertificateParts {
     bool isVersion3;
+    bool isEcdsaSha256;
     uint256 tbs;
     uint256 tbsEnd;
     uint256 serialNumber;
@@ -23,8 +26,7 @@ struct CertificateParts {
     uint256 notAfter;
     uint256 spki;
     uint256 spkiEnd;
-    uint256 keyAlgorithm;
-    uint256 keyAlgorithmEnd;
+    PublicKey.Kind keyKind;
     uint256 key;
     uint256 keyEnd;
     uint256 signature;
@@ -44,51 +46,96 @@ library CertificateStructure {
     /// @notice Finds the parts of the certificate that fills `position` to `limit`.
     /// @return whether it is one certificate in strict DER with nothing after any end (reason 2 where not)
     function read(CertificateParts memory parts, uint256 position, uint256 limit) internal pure returns (bool) {
+        uint256 cursor = _readUsualFrame(parts, position, limit);
+        if (cursor > limit) cursor = _readFrame(parts, position, limit);
+        uint256 end = parts.tbsEnd;
+        cursor = _readNamesAndTimes(parts, cursor, end);
+        cursor = _readSubjectPublicKeyInfo(parts, cursor, end);
+        if (cursor > limit) return false;
+        ExtensionList.clear(parts.extensions);
+        if (cursor == end) return true;
+        // issuerUniqueID and subjectUniqueID would stand here; RFC 5280 §4.1.2.8: conforming CAs do not make them.
+        (position, cursor) = DerReader.read(0xa3, cursor, end);
+        if (cursor != end) return false;
+        (position, cursor) = DerReader.read(DerReader.SEQUENCE, position, end);
+        return cursor == end && ExtensionList.read(parts.extensions, position, end);
+    }
+
+    /// @dev Certificate up to issuer, and what stands behind TBSCertificate, of a certificate of 256 to 65,535 octets,
+    /// version 3, signed with ecdsa-with-SHA256: 30 82 m m 30 82 n n a0 03 02 01 02 02 s serialNumber 30 0a 06 08 ...
+    /// @return issuer where issuer begins; NOWHERE for any other certificate
+    function _readUsualFrame(CertificateParts memory parts, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 issuer)
+    {
+        unchecked {
+            uint256 head = DerReader.word(position);
+            uint256 tbsEnd = position + 8 + ((head >> 192) & 0xffff);
+            uint256 serialNumberEnd = position + 15 + ((head >> 136) & 0xff);
+            uint256 tail = DerReader.word(tbsEnd) >> 136; // 30 0a 06 08 ... 03 n 00
+            if (
+                (head >> 144) & 0xffff0000ffff0000ffffffffffff != 0x3082000030820000a00302010202
+                    || tail & 0xffffffffffffffffffffffffff00ff != (DerReader.ECDSA_SHA256 << 24) | 0x030000
+                    || DerReader.word(serialNumberEnd) >> 160 != DerReader.ECDSA_SHA256
+            ) return DerReader.NOWHERE;
+            tail = (tail >> 8) & 0xff;
+            // The outer length is above the inner one, which must be worth two octets.
+            if (
+                position + 4 + ((head >> 224) & 0xffff) != limit || tbsEnd + 14 + tail != limit
+                    || tbsEnd < position + 264 || tail - 1 > 0x7e || serialNumberEnd > position + 15 + 0x7f
+                    || !DerReader.isInteger(position + 15, serialNumberEnd)
+            ) return DerReader.NOWHERE;
+            parts.isVersion3 = true;
+            parts.isEcdsaSha256 = true;
+            parts.tbs = position + 4;
+            parts.tbsEnd = tbsEnd;
+            parts.serialNumber = position + 15;
+            parts.serialNumberEnd = serialNumberEnd;
+            parts.signature = tbsEnd + 15;
+            parts.signatureEnd = limit;
+            return serialNumberEnd + 12;
+        }
+    }
+
+    /// @dev The same for any certificate.
+    function _readFrame(CertificateParts memory parts, uint256 position, uint256 limit)
+        private
+        pure
+        returns (uint256 issuer)
+    {
         (uint256 cursor, uint256 end) = DerReader.read(DerReader.SEQUENCE, position, limit);
-        if (end != limit) return false;
+        if (end != limit) return DerReader.NOWHERE;
         parts.tbs = cursor;
-        uint256 tbs;
-        (tbs, cursor) = DerReader.read(DerReader.SEQUENCE, cursor, end);
+        (position, cursor) = DerReader.read(DerReader.SEQUENCE, cursor, end);
         parts.tbsEnd = cursor;
         parts.outerAlgorithm = cursor;
         cursor = DerReader.readAlgorithm(cursor, end);
         parts.outerAlgorithmEnd = cursor;
         (parts.signature, cursor) = DerReader.readWholeOctets(cursor, end);
         parts.signatureEnd = cursor;
-        return cursor == end && _readSigned(parts, tbs, parts.tbsEnd);
-    }
-
-    /// @dev The content of TBSCertificate.
-    function _readSigned(CertificateParts memory parts, uint256 cursor, uint256 end) private pure returns (bool) {
-        uint256 start;
-        (parts.isVersion3, cursor) = _readVersion(cursor, end);
-        (start, cursor) = DerReader.read(DerReader.INTEGER, cursor, end);
-        if (!DerReader.isInteger(start, cursor)) return false;
-        parts.serialNumber = start;
+        if (cursor != end) return DerReader.NOWHERE;
+        end = parts.tbsEnd;
+        (parts.isVersion3, cursor) = _readVersion(position, end);
+        (position, cursor) = DerReader.read(DerReader.INTEGER, cursor, end);
+        if (!DerReader.isInteger(position, cursor)) return DerReader.NOWHERE;
+        parts.serialNumber = position;
         parts.serialNumberEnd = cursor;
         parts.innerAlgorithm = cursor;
-        cursor = DerReader.readAlgorithm(cursor, end);
-        parts.innerAlgorithmEnd = cursor;
-        cursor = _readNamesAndTimes(parts, cursor, end);
-        cursor = _readSubjectPublicKeyInfo(parts, cursor, end);
-        if (cursor > end) return false;
-        parts.extensions.present = 0;
-        parts.extensions.count = 0;
-        if (cursor == end) return true;
-        // issuerUniqueID and subjectUniqueID would stand here; RFC 5280 §4.1.2.8: conforming CAs do not make them.
-        uint256 list;
-        (start, cursor) = DerReader.read(0xa3, cursor, end);
-        if (cursor != end) return false;
-        (list, cursor) = DerReader.read(DerReader.SEQUENCE, start, end);
-        return cursor == end && ExtensionList.read(parts.extensions, list, end);
+        issuer = DerReader.readAlgorithm(cursor, end);
+        parts.innerAlgorithmEnd = issuer;
+        parts.isEcdsaSha256 =
+            _isEcdsaSha256(cursor, issuer) && _isEcdsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd);
+    }
+
+    function _isEcdsaSha256(uint256 start, uint256 end) private pure returns (bool) {
+        unchecked {
+            return end - start == 12 && DerReader.word(start) >> 160 == DerReader.ECDSA_SHA256;
+        }
     }
 
     function _readVersion(uint256 position, uint256 limit) private pure returns (bool isVersion3, uint256 end) {
-        uint256 head = DerReader.word(position);
-        unchecked {
-            if (head >> 216 == 0xa003020102 && position + 5 <= limit) return (true, position + 5);
-        }
-        if (head >> 248 != 0xa0) return (false, position);
+        if (DerReader.octet(position) != 0xa0) return (false, position);
         uint256 start;
         uint256 innerEnd;
         (start, end) = DerReader.read(0xa0, position, limit);
@@ -161,8 +208,7 @@ library CertificateStructure {
             end = position + P256_KEY_LENGTH;
             if (DerReader.word(position) >> 40 == P256_KEY && end <= limit) {
                 parts.spkiEnd = end;
-                parts.keyAlgorithm = position + 2;
-                parts.keyAlgorithmEnd = position + 23;
+                parts.keyKind = PublicKey.Kind.P256;
                 parts.key = position + 26;
                 parts.keyEnd = end;
                 return end;
@@ -170,9 +216,9 @@ library CertificateStructure {
         }
         (cursor, end) = DerReader.read(DerReader.SEQUENCE, position, limit);
         parts.spkiEnd = end;
-        parts.keyAlgorithm = cursor;
-        cursor = DerReader.readAlgorithm(cursor, end);
-        parts.keyAlgorithmEnd = cursor;
+        uint256 algorithm = cursor;
+        cursor = DerReader.readAlgorithm(algorithm, end);
+        parts.keyKind = PublicKey.kind(algorithm, cursor);
         (parts.key, cursor) = DerReader.readWholeOctets(cursor, end);
         parts.keyEnd = cursor;
         if (cursor != end) return DerReader.NOWHERE;

@@ -6,6 +6,7 @@ import {IConsortium} from "../interfaces/IConsortium.sol";
 import {CertificateRules} from "./CertificateRules.sol";
 import {DerReader} from "./DerReader.sol";
 import {DistinguishedName} from "./DistinguishedName.sol";
+import {ProfileBits} from "./ProfileBits.sol";
 
 /// @notice One range of the lot; its value lies in calldata.
 struct Range {
@@ -18,6 +19,7 @@ struct Range {
 }
 
 /// @notice The rules of a batch, made ready once: reading nested calldata for every entry costs more than its checks.
+/// @param sanTags the allowed types of names: bit i for the context-specific tag i
 /// @param organisation where the text that O must equal lies in calldata
 /// @param organisationIsUtf8 whether that text is a proper UTF8String; then an equal O needs no look at its characters
 struct Policy {
@@ -26,7 +28,7 @@ struct Policy {
     bool ekuMayBeAbsent;
     uint256 keyAlgorithms;
     uint256 signatureAlgorithms;
-    uint256 sanTypes;
+    uint256 sanTags;
     uint256 sanMaximum;
     uint256 ekuRequired;
     uint256 ekuAllowed;
@@ -53,7 +55,7 @@ library CertificatePolicy {
         policy.ekuMayBeAbsent = profile.ekuMayBeAbsent;
         policy.keyAlgorithms = profile.keyAlgorithms;
         policy.signatureAlgorithms = profile.signatureAlgorithms;
-        policy.sanTypes = profile.sanTypes;
+        policy.sanTags = _tags(profile.sanTypes);
         policy.sanMaximum = profile.sanMaximum < MOST_NAMES ? profile.sanMaximum : MOST_NAMES;
         policy.ekuRequired = profile.ekuRequired;
         policy.ekuAllowed = profile.ekuAllowed;
@@ -78,6 +80,13 @@ library CertificatePolicy {
             range.value = start;
             range.length = end - start;
         }
+    }
+
+    /// @dev GeneralName has dNSName [2], uniformResourceIdentifier [6], iPAddress [7]. Source: RFC 5280 §4.2.1.6
+    function _tags(uint256 sanTypes) private pure returns (uint256 tags) {
+        if (sanTypes & ProfileBits.SAN_DNS != 0) tags |= 1 << 2;
+        if (sanTypes & ProfileBits.SAN_URI != 0) tags |= 1 << 6;
+        if (sanTypes & ProfileBits.SAN_IP != 0) tags |= 1 << 7;
     }
 
     function _place(bytes calldata text) private pure returns (uint256 start, uint256 end) {

@@ -35,30 +35,36 @@ library CertificateTime {
                 year += year < 50 ? 2000 : 1900;
                 if (year < 1970) return (0, false);
             } else {
-                year += 100 * ((text >> 96) & 0xff);
+                year += 100 * (text >> 96);
                 if (year < 2050) return (0, false);
             }
-            if ((text >> 32) & 0xff > 23 || (text >> 16) & 0xff > 59 || text & 0xff > 59) return (0, false);
-            (time, ok) = _days(year, (text >> 64) & 0xff, (text >> 48) & 0xff);
-            time = 86400 * time + 3600 * ((text >> 32) & 0xff) + 60 * ((text >> 16) & 0xff) + (text & 0xff);
+            return _seconds(year, text);
         }
     }
 
-    /// @dev Days from 1970-01-01, counted in years that begin with March so that the leap day is the last of its year.
-    function _days(uint256 year, uint256 month, uint256 day) private pure returns (uint256, bool) {
-        unchecked {
-            if (month == 0 || month > 12 || day == 0) return (0, false);
-            uint256 most = (uint256(0x1f1c1f1e1f1e1f1f1e1f1e1f) >> (8 * (12 - month))) & 0xff;
-            if (day > most) {
-                bool isLeapDay = month == 2 && day == 29 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-                if (!isLeapDay) return (0, false);
+    /// @dev Days are counted in years that begin with March, so that the leap day is the last of its year. In assembly,
+    /// without a branch for each bound.
+    function _seconds(uint256 year, uint256 lanes) private pure returns (uint256 time, bool ok) {
+        assembly ("memory-safe") {
+            let second := and(lanes, 0xff)
+            let minute := and(shr(16, lanes), 0xff)
+            let hour := and(shr(32, lanes), 0xff)
+            let day := sub(and(shr(48, lanes), 0xff), 1)
+            let month := and(shr(64, lanes), 0xff)
+            // Days of the month: octet 1 for January; 0 where there is no such month.
+            let most := byte(month, 0x001f1c1f1e1f1e1f1f1e1f1e1f00000000000000000000000000000000000000)
+            if eq(month, 2) {
+                let isLeap := or(iszero(mod(year, 400)), and(iszero(and(year, 3)), gt(mod(year, 100), 0)))
+                most := add(most, isLeap)
             }
-            if (month < 3) {
-                --year;
-                month += 12;
-            }
-            return
-                (365 * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 + day - 1 - 719468, true);
+            // A day 0 has wrapped round and is not less either.
+            ok := and(and(lt(day, most), lt(hour, 24)), and(lt(minute, 60), lt(second, 60)))
+            let isBeforeMarch := lt(month, 3)
+            year := sub(year, isBeforeMarch)
+            month := sub(add(month, mul(12, isBeforeMarch)), 3)
+            day := add(add(day, div(add(mul(153, month), 2), 5)), mul(365, year))
+            day := add(day, sub(add(div(year, 4), div(year, 400)), add(div(year, 100), 719468)))
+            time := add(add(mul(86400, day), mul(3600, hour)), add(mul(60, minute), second))
         }
     }
 }

@@ -78,10 +78,6 @@ library DerReader {
     /// @notice An AlgorithmIdentifier: an OBJECT IDENTIFIER and at most one element more, which is not looked into.
     /// @return end where it ends, or NOWHERE. Source: RFC 5280 §4.1.1.2
     function readAlgorithm(uint256 position, uint256 limit) internal pure returns (uint256 end) {
-        unchecked {
-            // What nearly every certificate says, known at a glance.
-            if (word(position) >> 160 == ECDSA_SHA256 && position + 12 <= limit) return position + 12;
-        }
         uint256 cursor;
         uint256 start;
         (cursor, end) = read(SEQUENCE, position, limit);

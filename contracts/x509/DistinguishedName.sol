@@ -18,7 +18,8 @@ library DistinguishedName {
     uint256 internal constant COMMON_NAME = 3;
     uint256 internal constant SERIAL_NUMBER = 5;
     uint256 internal constant ORGANISATION = 10;
-    uint256 private constant KNOWN = (1 << COMMON_NAME) | (1 << SERIAL_NUMBER) | (1 << ORGANISATION);
+    uint256 private constant KNOWN = 0x428; // these three, as bits
+    uint256 private constant TEXT = 0x81000; // UTF8String and PrintableString, as bits
     uint256 private constant LONGEST_VALUE = 64;
 
     /// @notice Reads the RDNs from `position` to `end`.
@@ -29,13 +30,11 @@ library DistinguishedName {
         subject.places[SERIAL_NUMBER] = 0;
         subject.places[ORGANISATION] = 0;
         while (position < end) {
-            uint256 next = _readUsual(subject, position, end);
-            if (next > end) next = _readRelativeName(subject, position, end);
-            if (next > end) return false;
-            position = next;
+            position = _readUsual(subject, position, end);
+            if (position < end) position = _readRelativeName(subject, position, end);
         }
         if (subject.places[ORGANISATION] == 0) subject.isBad = true;
-        return true;
+        return position == end;
     }
 
     /// @notice An attribute of 2.5.4 that is present.
@@ -48,6 +47,12 @@ library DistinguishedName {
         return (all >> 248, (all >> 128) & 0xffffffff, all & 0xffffffff);
     }
 
+    /// @notice Whether the value of an attribute, if it is there, is of characters of PrintableString.
+    function isPrintable(Subject memory subject, uint256 arc) internal pure returns (bool) {
+        (, uint256 start, uint256 end) = place(subject, arc);
+        return CharacterSet.isPrintable(start, end);
+    }
+
     /// @notice Whether a value is of this type and made of its characters, and has 1 to 64 octets.
     function isText(uint256 tag, uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
@@ -57,25 +62,34 @@ library DistinguishedName {
         return tag == DerReader.PRINTABLE_STRING && CharacterSet.isPrintable(start, end);
     }
 
-    /// @dev An RDN as all of an accepted subject are: one attribute of 2.5.4 with a value of at most 64 octets. Its 11
-    /// octets before the value are compared at once: 31 (n+9) 30 (n+7) 06 03 55 04 kind tag n.
-    /// @return end NOWHERE for any other RDN
-    function _readUsual(Subject memory subject, uint256 position, uint256 limit) private pure returns (uint256 end) {
-        unchecked {
-            uint256 head = DerReader.word(position) >> 168;
-            uint256 length = head & 0xff;
-            end = position + 11 + length;
-            if (
-                head & 0xffffffffffffffff0000ff != 0x3109300706035504000000 + length * 0x1000100000000000001
-                    || length > LONGEST_VALUE || end > limit
-            ) return DerReader.NOWHERE;
-            uint256 tag = (head >> 8) & 0xff;
-            head = (head >> 16) & 0xff;
-            if (head > 0x7f || tag & 0x1f == 0x1f) return DerReader.NOWHERE;
-            _note(subject, head, tag, position + 11, end);
+    /// @dev Reads RDNs as accepted subjects have them, up to the first that is not: one attribute, one that we know, for
+    /// the first time, with a text of 1 to 64 octets. The 11 octets before the text are compared at once:
+    /// 31 (n+9) 30 (n+7) 06 03 55 04 arc tag n.
+    /// @return the position of the first that is not usual, or `end`
+    function _readUsual(Subject memory subject, uint256 position, uint256 end) private pure returns (uint256) {
+        uint256[11] memory places = subject.places;
+        assembly ("memory-safe") {
+            for {} lt(position, end) {} {
+                let head := calldataload(position)
+                let length := byte(10, head)
+                let frame := add(0x3109300706035504000000, mul(length, 0x1000100000000000001))
+                if xor(and(shr(168, head), 0xffffffffffffffff0000ff), frame) { break }
+                let start := add(position, 11)
+                let next := add(start, length)
+                let arc := byte(8, head)
+                let tag := byte(9, head)
+                if or(gt(sub(length, 1), 63), gt(next, end)) { break }
+                if iszero(and(and(shr(arc, KNOWN), shr(tag, TEXT)), 1)) { break }
+                let slot := add(places, shl(5, arc))
+                if mload(slot) { break }
+                mstore(slot, or(or(shl(248, tag), shl(128, start)), next))
+                position := next
+            }
         }
+        return position;
     }
 
+    /// @dev Any RDN.
     function _readRelativeName(Subject memory subject, uint256 position, uint256 limit)
         private
         pure
@@ -107,16 +121,12 @@ library DistinguishedName {
         }
     }
 
-    /// @dev The characters of O are looked at where it is compared: mostly it equals a text that was checked once.
+    /// @dev Their characters are looked at later.
     /// @param arc last one of 2.5.4.arc, or 0 for any other attribute
     function _note(Subject memory subject, uint256 arc, uint256 tag, uint256 start, uint256 end) private pure {
         unchecked {
-            bool isText = tag == DerReader.UTF8_STRING || tag == DerReader.PRINTABLE_STRING;
-            if (
-                (KNOWN >> arc) & 1 == 0 || !isText || start == end || end - start > LONGEST_VALUE
-                    || subject.places[arc] != 0
-            ) subject.isBad = true;
-            else if (arc != ORGANISATION && !CharacterSet.isPrintable(start, end)) subject.isBad = true;
+            if ((KNOWN >> arc) & (TEXT >> tag) & 1 == 0 || end - start - 1 >= LONGEST_VALUE || subject.places[arc] != 0)
+            subject.isBad = true;
             else subject.places[arc] = (tag << 248) | (start << 128) | end;
         }
     }

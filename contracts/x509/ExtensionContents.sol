@@ -26,6 +26,9 @@ library ExtensionContents {
     uint256 private constant MOST_OTHER_PURPOSES = 16;
     uint256 internal constant TOO_MANY_PURPOSES = 1 << 16;
 
+    /// @dev The value that most devices have: 1.3.6.1.5.5.7.3.1, 1.3.6.1.5.5.7.3.2.
+    uint256 private constant SERVER_AND_CLIENT_AUTH = 0x301406082b0601050507030106082b06010505070302;
+
     uint256 private constant LONGEST_KEY_IDENTIFIER = 32;
     uint256 private constant LONGEST_URI = 255;
 
@@ -173,23 +176,17 @@ library ExtensionContents {
     /// @dev KeyPurposeIds, none twice. Source: RFC 5280 §4.2.1.12
     /// @return purposes 0 where it is not well formed
     function _readExtendedKeyUsage(uint256 start, uint256 end) private pure returns (uint256 purposes) {
+        unchecked {
+            if (end - start == 22 && DerReader.word(start) >> 80 == SERVER_AND_CLIENT_AUTH) {
+                return ProfileBits.EKU_SERVER_AUTH | ProfileBits.EKU_CLIENT_AUTH;
+            }
+        }
         uint256 last;
         (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
         if (last != end) return 0;
         bytes32[] memory others;
         uint256 otherCount;
         while (start < end) {
-            unchecked {
-                // id-kp, as nearly all are: 06 08 2b 06 01 05 05 07 03 arc.
-                uint256 head = DerReader.word(start) >> 176;
-                uint256 usual = _keyPurpose(head & 0xff);
-                if (head >> 8 == 0x06082b060105050703 && usual != ProfileBits.EKU_OTHER && start + 10 <= end) {
-                    if (purposes & usual != 0) return 0;
-                    purposes |= usual;
-                    start += 10;
-                    continue;
-                }
-            }
             uint256 content;
             (content, start) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, end);
             uint256 purpose = _purpose(content, start);
@@ -215,18 +212,14 @@ library ExtensionContents {
         unchecked {
             uint256 head = DerReader.word(start);
             if (end - start == 8 && head >> 200 == 0x2b060105050703) {
-                return _keyPurpose((head >> 192) & 0xff);
+                uint256 arc = (head >> 192) & 0xff;
+                if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
+                if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;
+                if (arc == 17) return ProfileBits.EKU_IPSEC_IKE;
             } else if (end - start == 4 && head >> 224 == 0x551d2500) {
                 return ProfileBits.EKU_ANY;
             }
             return ProfileBits.EKU_OTHER;
         }
-    }
-
-    /// @param arc last one of id-kp, 1.3.6.1.5.5.7.3
-    function _keyPurpose(uint256 arc) private pure returns (uint256) {
-        if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
-        if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;
-        return arc == 17 ? ProfileBits.EKU_IPSEC_IKE : ProfileBits.EKU_OTHER;
     }
 }

@@ -37,16 +37,20 @@ library ExtensionList {
     uint256 private constant KNOWN = 0x0102000300040000000000000000000000050000000600070000000000000000;
     uint256 private constant AUTHORITY_INFO_ACCESS_OID = 0x2b06010505070101; // 1.3.6.1.5.5.7.1.1
 
+    /// @notice Forgets what the certificate before left.
+    function clear(Extensions memory list) internal pure {
+        list.count = 0;
+        list.present = 0;
+        list.critical = 0;
+        list.isRepeated = false;
+        list.isUnknownCritical = false;
+        list.otherCount = 0;
+    }
+
     /// @notice Reads the extensions from `position` to `end`, of which there must be at least one.
     /// @return whether they are well formed DER (reason 2 where not)
     function read(Extensions memory list, uint256 position, uint256 end) internal pure returns (bool) {
         if (position == end) return false;
-        list.isRepeated = false;
-        list.isUnknownCritical = false;
-        list.otherCount = 0;
-        list.count = 0;
-        list.present = 0;
-        list.critical = 0;
         while (position < end) {
             position = _readUsual(list, position, end);
             if (position < end) position = _readExtension(list, position, end);

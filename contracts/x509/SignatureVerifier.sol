@@ -7,19 +7,11 @@ import {DerReader} from "./DerReader.sol";
 /// @dev Precompiles run on memory past the free pointer, which stays where it is: a batch of large certificates must not
 /// pay for memory that grows with every entry.
 library SignatureVerifier {
-    uint256 private constant N = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;
-
     // AlgorithmIdentifier of sha256WithRSAEncryption, NULL. Source: RFC 4055 §5
     uint256 private constant RSA_SHA256 = 0x300d06092a864886f70d01010b0500;
 
     /// @dev 00 before DigestInfo, its AlgorithmIdentifier with NULL, and the head of the digest. Source: RFC 8017 §9.2
     uint256 private constant DIGEST_INFO = 0x3031300d060960864801650304020105000420;
-
-    function isEcdsaSha256(uint256 start, uint256 end) internal pure returns (bool) {
-        unchecked {
-            return end - start == 12 && DerReader.word(start) >> 160 == DerReader.ECDSA_SHA256;
-        }
-    }
 
     function isRsaSha256(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
@@ -40,10 +32,10 @@ library SignatureVerifier {
 
     /// @notice Whether the DER of ECDSA-Sig-Value is strict and the signature valid under the point at `key` (its 04).
     /// @dev s above n/2 is as good as below: X.509 knows no low s, and the certificate's id does not cover the signature.
-    /// Sources: RFC 3279 §2.2.3, FIPS 186-5 §6.4.2, EIP-7951 (the precompile checks the ranges of r and s as well)
+    /// Sources: RFC 3279 §2.2.3, FIPS 186-5 §6.4.2, EIP-7951 (the precompile refuses r and s from n on)
     function verifyEcdsa(bytes32 hash, uint256 start, uint256 end, uint256 key) internal view returns (bool isValid) {
         (uint256 r, uint256 s) = _readEcdsa(start, end);
-        if (r == 0 || r >= N || s == 0 || s >= N) return false;
+        if (r == 0 || s == 0) return false;
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             mstore(buffer, hash)

@@ -6,7 +6,6 @@ import {Policy, Range} from "./CertificatePolicy.sol";
 import {CharacterSet} from "./CharacterSet.sol";
 import {DerReader} from "./DerReader.sol";
 import {DnsName} from "./DnsName.sol";
-import {ProfileBits} from "./ProfileBits.sol";
 import {Reasons} from "./Reasons.sol";
 
 /// @notice The names of one certificate.
@@ -32,23 +31,30 @@ library SubjectAltName {
         (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
         if (last != end || start == end) return false;
         uint256 most = policy.sanMaximum;
-        uint256 types = policy.sanTypes;
+        uint256 tags = policy.sanTags;
         uint256 count;
         bool isRefused;
         unchecked {
             for (; start < end; ++count) {
-                uint256 tag;
                 uint256 next;
-                (tag, start, next) = DerReader.readAny(start, end);
-                if (tag & 0xe0 != 0x80) return false;
-                if (count >= most || types & _bit(tag) == 0) isRefused = true;
+                uint256 tag = DerReader.word(start) >> 240;
+                uint256 length = tag & 0xff;
+                tag >>= 8;
+                if (length < 0x80) {
+                    start += 2;
+                    next = start + length;
+                } else {
+                    (, start, next) = DerReader.readAny(start, end);
+                }
+                if (tag & 0xe0 != 0x80 || tag == 0x9f || next > end) return false;
+                if (count >= most || (tags >> (tag & 0x1f)) & 1 == 0) isRefused = true;
                 else names.places[count] = (tag << 248) | (start << 128) | next;
                 start = next;
             }
         }
         names.count = count;
         names.isRefused = isRefused;
-        return start == end;
+        return true;
     }
 
     /// @notice Checks 25 to 27.
@@ -67,12 +73,6 @@ library SubjectAltName {
     /// @notice Whether one of the dNSNames equals this text.
     function hasDnsName(Names memory names, uint256 start, uint256 end) internal pure returns (bool) {
         return _isAmong(names, names.count, DNS_NAME, start, end);
-    }
-
-    function _bit(uint256 tag) private pure returns (uint256) {
-        if (tag == DNS_NAME) return ProfileBits.SAN_DNS;
-        if (tag == URI) return ProfileBits.SAN_URI;
-        return tag == IP_ADDRESS ? ProfileBits.SAN_IP : 0;
     }
 
     function _place(Names memory names, uint256 index) private pure returns (uint256 tag, uint256 start, uint256 end) {
