@@ -9,7 +9,7 @@ from typing import ClassVar
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from pki_chain.errors import InputError, RefusedError, TallyError
+from pki_chain.errors import InputError, LedgerUnavailableError, RefusedError, TallyError
 
 TYPE_PREFIX = "urn:tiger-tally:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -24,6 +24,7 @@ _HTTP_PROBLEMS = {
     413: ("body-too-large", "The body is longer than 256 KiB. Split the batch."),
     415: ("unsupported-media-type", "The body must be application/json."),
 }
+_LEDGER_AWAY = "The ledger does not answer this gateway now. Ask again in a moment, or ask another gateway."
 
 
 class ProblemError(TallyError):
@@ -62,7 +63,9 @@ def problem_of(error: TallyError) -> Response:
     if isinstance(error, ProblemError):
         return problem(error.status, error.problem_code, error.message, retry_after_s=error.retry_after_s)
     retry_after_s = 2 if error.http_status == 503 else 0
-    return problem(error.http_status, error.code, error.message, retry_after_s=retry_after_s)
+    # Which endpoints this gateway has is nobody's business but its operator's.
+    text = _LEDGER_AWAY if isinstance(error, LedgerUnavailableError) else error.message
+    return problem(error.http_status, error.code, text, retry_after_s=retry_after_s)
 
 
 def register(app: Flask) -> None:

@@ -38,6 +38,10 @@ CONSORTIUM = ConsortiumFile(
 """Nothing listens at the endpoint (port 9 is discard): a ledger that is down."""
 
 
+NO_CODE = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
+"""keccak256 of nothing: the code hash of an account that is no contract."""
+
+
 @dataclass
 class Clock:
     seconds: float

@@ -16,7 +16,7 @@ from pki_chain.chain.typed_data import batch_digest
 from pki_chain.gateway.inbox import Inbox, InboxState
 from pki_chain.ports import MemberKind, MemberState, Role
 from tests.certificates import ORGANISATION
-from tests.gateway.conftest import CONSORTIUM, Gateway, problem_code
+from tests.gateway.conftest import CONSORTIUM, NO_CODE, Gateway, problem_code
 from tests.index.recorded_ledger import OEM, OPERATOR, VENDOR, certificate, certificates
 
 
@@ -235,9 +235,6 @@ def test_replay_from_another_consortium(gateway: Gateway, monkeypatch: pytest.Mo
     ):
         envelope = gateway.envelope(certificates(1), consortium=other)
         assert problem_code(gateway.client.post("/v1/submissions", json=envelope), 403) == "bad-signature"
-
-
-NO_CODE = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
 
 
 def test_disk_full_acknowledges_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

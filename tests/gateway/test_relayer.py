@@ -1,0 +1,205 @@
+"""The relayer's own rules: nothing lost, nothing doubled, every end recorded. The writer is in memory; with the real
+outbox and ledger it runs in test_service.py."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from pki_chain.chain.calls import Calls
+from pki_chain.chain.typed_data import batch_digest
+from pki_chain.errors import InputError, LedgerUnavailableError
+from pki_chain.gateway.inbox import Inbox, InboxState, order_id
+from pki_chain.gateway.relayer import Relayer
+from pki_chain.ports import Address, Receipt, Submission
+from tests.gateway.conftest import CONSORTIUM
+from tests.index.recorded_ledger import certificates
+
+STATION = Address("0x" + "11" * 20)
+TARGET = CONSORTIUM.certificate_registry
+NOW = 1_000_000
+
+
+class MemoryWriter:
+    """Implements `TransactionWriter`; outcomes are given by the test."""
+
+    address = Address("0x" + "22" * 20)
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Address, bytes]] = []
+        self.receipts: dict[bytes, Receipt] = {}
+        self.unavailable = False
+        self.too_large = False
+
+    def enqueue(self, to: Address, data: bytes, *, gas: int) -> bytes:  # noqa: ARG002 - the port has it
+        if self.too_large:
+            raise InputError("A transaction of 200000 bytes is over the ledger's limits. Split it.")
+        self.calls.append((to, data))
+        return hashlib.sha256(b"%d" % len(self.calls)).digest()
+
+    def pump(self) -> None:
+        if self.unavailable:
+            raise LedgerUnavailableError("No endpoint of the ledger answers.")
+
+    def receipt(self, transaction_hash: bytes) -> Receipt | None:
+        return self.receipts.get(transaction_hash)
+
+    def settle(self, number: int, revert: str = "") -> None:
+        digest = hashlib.sha256(b"%d" % number).digest()
+        self.receipts[digest] = Receipt(digest, 5, succeeded=not revert, revert=revert)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Inbox:
+    return Inbox(tmp_path / "inbox.sqlite")
+
+
+def put(inbox: Inbox, nonce: int = 1, deadline: int = NOW + 600) -> bytes:
+    batch = certificates(2, first=2 * nonce)
+    digest = batch_digest(batch)
+    inbox.put_submission(digest, Submission(STATION, 2, 1, nonce, deadline), batch, b"\x01" * 65, NOW)
+    return digest
+
+
+def relayer(inbox: Inbox, writer: MemoryWriter, now: float = NOW) -> Relayer:
+    return Relayer(inbox, writer, Calls(CONSORTIUM), lambda: now)
+
+
+def state(inbox: Inbox, digest: bytes) -> InboxState:
+    stored = inbox.submission(digest)
+    assert stored is not None
+    return stored.state
+
+
+def test_stored_is_sent_once_and_settled(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    digest = put(inbox)
+    relaying = relayer(inbox, writer)
+    assert relaying.step()
+    assert relaying.step()
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.SENT, 1)
+    writer.settle(1)
+    assert not relaying.step()
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.DONE, 1)
+
+
+def test_a_refusal_of_the_ledger_is_kept_with_its_reason(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    digest = put(inbox)
+    relaying = relayer(inbox, writer)
+    relaying.step()
+    writer.settle(1, "RegistryLotClosed(1)")
+    relaying.step()
+    stored = inbox.submission(digest)
+    assert stored is not None
+    assert (stored.state, stored.failure) == (InboxState.FAILED, "RegistryLotClosed(1)")
+
+
+def test_ledger_down_loses_nothing(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    writer.unavailable = True
+    digest = put(inbox)
+    relaying = relayer(inbox, writer)
+    for _ in range(3):
+        with pytest.raises(LedgerUnavailableError):
+            relaying.step()
+    writer.unavailable = False
+    writer.settle(1)
+    relaying.step()
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.DONE, 1)
+
+
+def test_a_passed_deadline_is_said_and_not_sent(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    digest = put(inbox, deadline=NOW - 1)
+    relayer(inbox, writer).step()
+    stored = inbox.submission(digest)
+    assert stored is not None
+    assert stored.state is InboxState.FAILED
+    assert "passed" in stored.failure
+    assert writer.calls == []
+
+
+def test_what_no_ledger_would_take_is_said(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    writer.too_large = True
+    digest = put(inbox)
+    relayer(inbox, writer).step()
+    assert state(inbox, digest) is InboxState.FAILED
+
+
+def test_stopped_before_the_hash_was_noted_sends_again(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract makes a no-op of the second, so sending again is right and losing would not be."""
+    writer = MemoryWriter()
+    digest = put(inbox)
+    relaying = relayer(inbox, writer)
+    mark = inbox.mark_submission
+
+    def stop(number: int, state: InboxState, **more: object) -> None:
+        if state is InboxState.SENT:
+            raise KeyboardInterrupt
+        mark(number, state, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inbox, "mark_submission", stop)
+    with pytest.raises(KeyboardInterrupt):
+        relaying.step()
+    monkeypatch.undo()
+    assert state(inbox, digest) is InboxState.SENDING
+    relayer(inbox, writer).step()
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.SENT, 2)
+    writer.settle(2)
+    relayer(inbox, writer).step()
+    assert state(inbox, digest) is InboxState.DONE
+
+
+def test_an_order_caught_while_it_was_handed_on_says_so(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    stored = inbox.put_order("hold", TARGET, b"\x01\x02", 100_000, NOW)
+    assert stored.id == order_id(TARGET, b"\x01\x02")
+    inbox.mark_order(stored.id, InboxState.SENDING)
+    relaying = relayer(inbox, writer)
+    relaying.step()
+    writer.settle(1, "RegistryHoldCounter(0x01, 1, 0)")
+    relaying.step()
+    failed = inbox.order(stored.id)
+    assert failed is not None
+    assert failed.failure.startswith("RegistryHoldCounter")
+    assert "may have been carried out" in failed.failure
+
+
+def test_a_failed_order_can_be_posted_again(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    stored = inbox.put_order("hold", TARGET, b"\x01", 100_000, NOW)
+    relaying = relayer(inbox, writer)
+    relaying.step()
+    writer.settle(1, "RegistryHoldCounter(0x01, 1, 0)")
+    relaying.step()
+    again = inbox.put_order("hold", TARGET, b"\x01", 100_000, NOW)
+    assert (again.id, again.state, again.failure) == (stored.id, InboxState.STORED, "")
+    relaying.step()
+    writer.settle(2)
+    relaying.step()
+    done = inbox.put_order("hold", TARGET, b"\x01", 100_000, NOW)
+    assert done.state is InboxState.DONE
+    assert len(writer.calls) == 2
+
+
+def test_many_processes_put_in_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "inbox.sqlite"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_put_many, args=(path, first)) for first in (0, 20)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert Inbox(path).counts() == {("submissions", "stored"): 30}
+
+
+def _put_many(path: Path, first: int) -> None:
+    inbox = Inbox(path)
+    for nonce in range(first, first + 20):
+        put(inbox, nonce % 30)
