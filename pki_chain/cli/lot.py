@@ -14,7 +14,7 @@ from pki_chain.config import MemberConfig
 from pki_chain.errors import InputError
 
 _PROFILES = {"tls-device": 1, "small-cell": 2, "iot-device": 3}
-_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
