@@ -92,6 +92,10 @@ class Child:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    def kill(self) -> None:
+        """End the process under the feet of those who ask it, from another thread; `stop` must still follow."""
+        self._process.kill()
+
     def stop(self) -> None:
         """End the process. Nothing of it is needed any more: the journal is the record."""
         self._process.kill()

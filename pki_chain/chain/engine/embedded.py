@@ -18,13 +18,15 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from pki_chain.chain.engine.audit import Audit
+from pki_chain.chain.engine.checkpoint import Checkpoints
 from pki_chain.chain.engine.child import Child
 from pki_chain.chain.engine.front import Front
 from pki_chain.chain.engine.gate import Gate
 from pki_chain.chain.engine.journal import BlockRecord, Genesis, Journal, TransactionRecord
-from pki_chain.chain.engine.replay import Head, read_block, read_head, replay
+from pki_chain.chain.engine.replay import Head, Replayed, read_block, read_head, replay
 from pki_chain.chain.engine.transaction import SignedTransaction
-from pki_chain.chain.errors import EngineStoppedError, RpcError
+from pki_chain.chain.errors import EngineStoppedError, JournalCorruptError, RpcError
 from pki_chain.errors import ConfigurationError, LedgerUnavailableError, StorageError, TallyError
 
 BLOCK_GAS_LIMIT = 120_000_000
@@ -70,6 +72,8 @@ class EmbeddedEngine:
         self._ended = threading.Event()
         self._ready = threading.Event()
         self._journal: Journal | None = None
+        self._checkpoints: Checkpoints | None = None
+        self._audit: Audit | None = None
         self._child: Child | None = None
         self._front: Front | None = None
         self._head = Head(0, b"", 0)
@@ -102,6 +106,8 @@ class EmbeddedEngine:
         """
         genesis = Genesis(self._wanted_chain_id or _random_chain_id(), int(self._clock()), BLOCK_GAS_LIMIT)
         self._journal = Journal(self._directory / "journal", genesis)
+        self._checkpoints = Checkpoints(self._directory, self._journal)
+        self._audit = Audit(self._checkpoints, self._journal)
         try:
             self._require_wanted_chain()
             self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -125,6 +131,8 @@ class EmbeddedEngine:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._audit is not None:
+            self._audit.stop()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -238,6 +246,7 @@ class EmbeddedEngine:
         if self._waiting and remaining > 0:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopping, remaining)
+        self._require_audit().advance(self._head.number)
         try:
             if self._waiting or self._clock() >= self._head.time + self._heartbeat_s:
                 self._make_block()
@@ -259,18 +268,32 @@ class EmbeddedEngine:
         pool again."""
         if self._child is not None:
             self._child.stop()
-        journal = self._require_journal()
-        self._child = child = Child(journal.genesis)
         started = time.monotonic()
-        self._head, waiting = replay(child, journal.records())
-        self._waiting = {}
-        for each, raw in waiting.items():
+        replayed = self._replay()
+        self._head, self._waiting = replayed.head, {}
+        child = self._require_child()
+        for each, raw in replayed.waiting.items():
             try:
                 child.request("eth_sendRawTransaction", "0x" + raw.hex())
                 self._waiting[each] = raw
             except RpcError as error:
                 log.warning("transaction %s can no longer get into a block: %s", each.hex(), error)
         log.info("replayed to block %d in %.1f s", self._head.number, time.monotonic() - started)
+
+    def _replay(self) -> Replayed:
+        """A child at the journal's end: from the last checkpoint where that works, else from the genesis."""
+        journal = self._require_journal()
+        checkpoint = self._require_checkpoints().load()
+        if checkpoint is not None:
+            try:
+                self._child = Child(journal.genesis, state=checkpoint.state)
+                return replay(self._child, journal.entries(checkpoint.resume_at), checkpoint.head)
+            except (EngineStoppedError, JournalCorruptError) as error:
+                log.warning("checkpoint %s is of no use, replaying everything: %s", checkpoint.state, error)
+                if self._child is not None:
+                    self._child.stop()
+        self._child = Child(journal.genesis)
+        return replay(self._child, journal.entries())
 
     def _check_head(self) -> None:
         """Raises `EngineStoppedError` when the child's head is not the block that was made last."""
@@ -339,6 +362,16 @@ class EmbeddedEngine:
         if self._journal is None:
             raise LedgerUnavailableError("The engine does not run. Start it.")
         return self._journal
+
+    def _require_checkpoints(self) -> Checkpoints:
+        if self._checkpoints is None:
+            raise LedgerUnavailableError("The engine does not run. Start it.")
+        return self._checkpoints
+
+    def _require_audit(self) -> Audit:
+        if self._audit is None:
+            raise LedgerUnavailableError("The engine does not run. Start it.")
+        return self._audit
 
     def _require_front(self) -> Front:
         if self._front is None:

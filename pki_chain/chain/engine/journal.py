@@ -107,12 +107,22 @@ class Journal:
         """Write records and fsync; several threads share one fsync. Raises `StorageError`: then none is recorded."""
         self._append(b"".join(record.encode() for record in records))
 
+    @property
+    def size(self) -> int:
+        """Bytes that are on disk."""
+        return self._synced
+
     def records(self) -> Iterator[Record]:
-        """All records after the genesis, from the start, as far as they stood when this was called."""
-        end, position = self._written, len(self.genesis.encode())
+        """All records after the genesis, from the start, as far as they were on disk when this was called."""
+        return (record for _, _, record in self.entries())
+
+    def entries(self, start: int = 0) -> Iterator[tuple[int, int, Record]]:
+        """Records from a place on (0: the start), each with the places where it begins and ends."""
+        end, position = self._synced, start or len(self.genesis.encode())
         while position < end:
-            kind, content, position = self._read(position)
-            yield self._decode(kind, content, position)
+            begin = position
+            kind, content, position = self._read(begin)
+            yield begin, position, self._decode(kind, content, position)
 
     def _lock(self) -> None:
         try:
