@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS orders (
     state TEXT NOT NULL,
     transaction_hash BLOB,
     failure TEXT NOT NULL DEFAULT '',
-    interrupted INTEGER NOT NULL DEFAULT 0
+    interrupted INTEGER NOT NULL DEFAULT 0,
+    block_number INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_orders ON orders (number) WHERE state IN ('stored', 'sending', 'sent');
 """
@@ -82,7 +83,10 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order as a call of a contract; `interrupted` when a relayer was stopped while it handed it to its outbox."""
+    """An order as a call of a contract; `interrupted` when a relayer was stopped while it handed it to its outbox.
+
+    `block_number` is the block that it is in, once there is an outcome.
+    """
 
     id: str
     kind: str
@@ -94,6 +98,7 @@ class StoredOrder:
     transaction_hash: bytes | None
     failure: str
     interrupted: bool
+    block_number: int | None
 
 
 def order_id(target: Address, data: bytes) -> str:
@@ -191,14 +196,20 @@ class Inbox:
             )
 
     def mark_order(
-        self, identifier: str, state: InboxState, *, transaction_hash: bytes | None = None, failure: str = ""
+        self,
+        identifier: str,
+        state: InboxState,
+        *,
+        transaction_hash: bytes | None = None,
+        failure: str = "",
+        block_number: int | None = None,
     ) -> None:
         """Record how far an order has come."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE orders SET state = ?, transaction_hash = coalesce(?, transaction_hash), failure = ?"
-                " WHERE id = ?",
-                (state.value, transaction_hash, failure, identifier),
+                "UPDATE orders SET state = ?, transaction_hash = coalesce(?, transaction_hash), failure = ?,"
+                " block_number = ? WHERE id = ?",
+                (state.value, transaction_hash, failure, block_number, identifier),
             )
 
     def resume(self) -> None:
@@ -206,6 +217,17 @@ class Inbox:
         with self._transaction() as connection:
             connection.execute("UPDATE submissions SET state = 'stored' WHERE state = 'sending'")
             connection.execute("UPDATE orders SET state = 'stored', interrupted = 1 WHERE state = 'sending'")
+
+    def forget(self, before: int) -> int:
+        """Drop what came to an end and was received before this time; returns how much that was."""
+        with self._transaction() as connection:
+            return sum(
+                connection.execute(
+                    f"DELETE FROM {table} WHERE state IN ('done', 'failed') AND received_at < ?",  # noqa: S608 - ours
+                    (before,),
+                ).rowcount
+                for table in ("submissions", "orders")
+            )
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many of (submissions, orders) are in each state."""
@@ -271,7 +293,8 @@ _SUBMISSION: Final = (
     " transaction_hash, failure FROM submissions"
 )
 _ORDER: Final = (
-    "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure, interrupted FROM orders"
+    "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure, interrupted, block_number"
+    " FROM orders"
 )
 
 
@@ -291,7 +314,17 @@ def _submission(row: tuple[Any, ...]) -> StoredSubmission:
 
 def _order(row: tuple[Any, ...]) -> StoredOrder:
     return StoredOrder(
-        row[0], row[1], Address(row[2]), row[3], row[4], row[5], InboxState(row[6]), row[7], row[8], bool(row[9])
+        row[0],
+        row[1],
+        Address(row[2]),
+        row[3],
+        row[4],
+        row[5],
+        InboxState(row[6]),
+        row[7],
+        row[8],
+        bool(row[9]),
+        row[10],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
-from pki_chain.errors import InputError, NotFoundError, RefusedError
+from pki_chain.errors import InputError, NotFoundError, RefusedError, TallyError
 from pki_chain.gateway.answers import client, json_answer, limit_writes, posted_object
 from pki_chain.gateway.inbox import InboxState, StoredOrder, order_id
 from pki_chain.gateway.order_forms import read_order
@@ -58,11 +58,25 @@ def order_state(identifier: str) -> Response:
     return json_answer(_order_content(stored))
 
 
+def _shown_state(stored: StoredOrder) -> str:
+    """Done only once this gateway's own answers show it, so that who waits for it and then asks sees it."""
+    if stored.state is InboxState.SENDING:
+        return InboxState.STORED.value
+    if stored.state is InboxState.DONE and stored.block_number is not None:
+        try:
+            reached = services().read_model.head().number
+        except TallyError:
+            return InboxState.DONE.value  # status is answered by nobody here, so nothing contradicts it
+        if reached < stored.block_number:
+            return InboxState.SENT.value
+    return stored.state.value
+
+
 def _order_content(stored: StoredOrder) -> dict[str, Any]:
     return {
         "id": stored.id,
         "order": stored.kind,
-        "state": "stored" if stored.state is InboxState.SENDING else stored.state.value,
+        "state": _shown_state(stored),
         "received_at": stored.received_at,
         "transaction": None if stored.transaction_hash is None else "0x" + stored.transaction_hash.hex(),
         "reason": stored.failure or None,

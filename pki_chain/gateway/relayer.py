@@ -19,6 +19,10 @@ from pki_chain.ports import Receipt, TransactionWriter
 
 log = logging.getLogger(__name__)
 
+KEPT_S: Final = 30 * 86_400
+"""How long the inbox remembers what came to an end; the ledger remembers for good."""
+
+_FORGET_EVERY_S: Final = 3_600
 _INTERRUPTED: Final = (
     " This gateway was stopped while it sent the order, so an earlier sending may have been carried out:"
     " look at what it was to change."
@@ -39,6 +43,7 @@ class Relayer:
         self._writer = writer
         self._calls = calls
         self._ledger_time = ledger_time
+        self._forgot_at = 0.0
         inbox.resume()
 
     def step(self) -> bool:
@@ -51,7 +56,15 @@ class Relayer:
         for order in self._inbox.orders_in(InboxState.STORED):
             self._relay_order(order)
         self._writer.pump()
-        return self._collect()
+        waiting = self._collect()
+        self._forget()
+        return waiting
+
+    def _forget(self) -> None:
+        now = self._ledger_time()
+        if now - self._forgot_at >= _FORGET_EVERY_S:
+            self._inbox.forget(int(now) - KEPT_S)
+            self._forgot_at = now
 
     def _relay_submission(self, stored: StoredSubmission) -> None:
         if stored.submission.deadline < self._ledger_time():
@@ -100,7 +113,7 @@ class Relayer:
             failure = receipt.revert
             if not receipt.succeeded and order.interrupted:
                 failure += _INTERRUPTED
-            self._inbox.mark_order(order.id, state, failure=failure)
+            self._inbox.mark_order(order.id, state, failure=failure, block_number=receipt.block_number)
         return waiting
 
     def _receipt(self, item: _Item) -> Receipt | None:

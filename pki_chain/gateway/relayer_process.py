@@ -24,6 +24,7 @@ from pki_chain.gateway.relayer import Relayer
 from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.index.indexer import Indexer
+from pki_chain.ports import Block
 
 POLL_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
@@ -60,6 +61,17 @@ def run(config: MemberConfig, stop: threading.Event) -> None:
         finally:
             stop.set()
             relaying.join()
+
+
+def rebuild(config: MemberConfig) -> Block:
+    """Throw the read model away and read the ledger again; the gateway must be stopped. Returns the last block.
+
+    Raises `IndexBusyError` while the gateway runs, `LedgerUnavailableError`, `StorageError`.
+    """
+    consortium = config.load_consortium()
+    ledger = LedgerClient(consortium, config.ledger.timeout_s)
+    with Indexer(config.gateway.data / INDEX_FILE, ledger, consortium.founding_block) as indexer:
+        return indexer.rebuild()
 
 
 class _LedgerTime:

@@ -13,7 +13,7 @@ from pki_chain.chain.calls import Calls
 from pki_chain.chain.typed_data import batch_digest
 from pki_chain.errors import InputError, LedgerUnavailableError
 from pki_chain.gateway.inbox import Inbox, InboxState, order_id
-from pki_chain.gateway.relayer import Relayer
+from pki_chain.gateway.relayer import KEPT_S, Relayer
 from pki_chain.ports import Address, Receipt, Submission
 from tests.gateway.conftest import CONSORTIUM
 from tests.index.recorded_ledger import certificates
@@ -203,3 +203,16 @@ def _put_many(path: Path, first: int) -> None:
     inbox = Inbox(path)
     for nonce in range(first, first + 20):
         put(inbox, nonce % 30)
+
+
+def test_what_came_to_an_end_is_forgotten_after_its_time(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    ended, waiting = put(inbox, 1), put(inbox, 2)
+    relayer(inbox, writer).step()
+    writer.settle(1)
+    relayer(inbox, writer).step()
+    relayer(inbox, writer, now=NOW + KEPT_S).step()
+    assert state(inbox, ended) is InboxState.DONE
+    relayer(inbox, writer, now=NOW + KEPT_S + 1).step()
+    assert inbox.submission(ended) is None
+    assert state(inbox, waiting) is InboxState.SENT
