@@ -10,7 +10,24 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from certificates import (
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from pki_chain.ports import NameRange, RangeKind
+from pki_chain.x509.profile import (
+    IOT_DEVICE,
+    SMALL_CELL,
+    TLS_DEVICE,
+    CertificateRules,
+    ExtensionKind,
+    KeyAlgorithm,
+    KeyPurpose,
+    SanType,
+    SignatureAlgorithm,
+)
+from pki_chain.x509.reasons import Reason
+from tests.certificates import (
     AIA,
     AKI,
     ALL_RANGES,
@@ -69,23 +86,6 @@ from certificates import (
     utf8,
     validity,
 )
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
-from pki_chain.ports import NameRange, RangeKind
-from pki_chain.x509.profile import (
-    IOT_DEVICE,
-    SMALL_CELL,
-    TLS_DEVICE,
-    CertificateRules,
-    ExtensionKind,
-    KeyAlgorithm,
-    KeyPurpose,
-    SanType,
-    SignatureAlgorithm,
-)
-from pki_chain.x509.reasons import Reason
 
 P256_ALGORITHM = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF

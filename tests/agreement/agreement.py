@@ -7,12 +7,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from certificates import BLOCK_TIME
-from parser_contract import ParserContract, Verdict
-
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.verify import check_certificate
+from tests.agreement.parser_contract import ParserContract, Verdict
+from tests.certificates import BLOCK_TIME
 
 
 def python_verdict(der: bytes, rules: CertificateRules) -> Verdict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from parser_contract import Anvil, ParserContract, running_anvil
+
+from tests.agreement.parser_contract import Anvil, ParserContract, running_anvil
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from certificates import RSA_SHA256, integer, key, oid, rsa_key, sequence, sign, tlv
+from tests.certificates import RSA_SHA256, integer, key, oid, rsa_key, sequence, sign, tlv
 
 OCTET_STRING, BIT_STRING = 0x04, 0x03
 INTERESTING_TAGS = (0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18, 0x1F, 0x24, 0x30, 0x31)
@@ -196,6 +196,6 @@ def bent_bytes(data: bytes, random: Random) -> bytes:
     """A few octets changed, put in or taken out."""
     octets = bytearray(data)
     for _ in range(random.randrange(1, 4)):
-        at = random.randrange(len(octets))
+        at = random.randrange(len(octets) + 1)
         octets[at : at + random.randrange(2)] = random.randbytes(random.randrange(3))
     return bytes(octets)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from random import Random
 
 import pytest
-from agreement import differences, openssl_verifies, python_verdict
-from certificate_cases import Case, cases
-from certificates import Draft, authority_key, extension, key, oid, rules, sequence
-from parser_contract import ParserContract
 
 from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from tests.agreement.agreement import differences, openssl_verifies, python_verdict
+from tests.agreement.parser_contract import ParserContract
+from tests.certificate_cases import Case, cases
+from tests.certificates import Draft, authority_key, extension, key, oid, rules, sequence
 
 CASES = cases()
 OPENSSL_DIFFERS = {
@@ -45,6 +46,20 @@ def test_contract_reads_what_python_reads(contract: ParserContract) -> None:
         line for against, group in by_rules().items() for line in differences(contract, [c.der for c in group], against)
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.chain
+@pytest.mark.parametrize("seed", range(10))
+def test_batch_mates_change_nothing(contract: ParserContract, seed: int) -> None:
+    """The contract uses the same memory for one certificate after the other; whatever came before must not show."""
+    wrong = []
+    for against, group in by_rules().items():
+        mates = Random(seed).sample(group * 2, 2 * len(group))  # noqa: S311 - repeatable, not secret
+        verdicts = contract.check([case.der for case in mates], against)
+        wrong += [
+            case.title for case, verdict in zip(mates, verdicts, strict=True) if verdict.reason is not case.reason
+        ]
+    assert not wrong
 
 
 @pytest.mark.openssl

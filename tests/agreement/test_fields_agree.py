@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from agreement import differences
-from certificates import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pki_chain.ports import NameRange, RangeKind
+from pki_chain.x509.profile import IOT_DEVICE, SMALL_CELL, ExtensionKind, KeyPurpose, SanType
+from tests.agreement.agreement import differences
+from tests.agreement.parser_contract import ParserContract
+from tests.certificates import (
     BLOCK_TIME,
     CN,
     ORG,
@@ -27,13 +33,7 @@ from certificates import (
     uri,
     utf8,
 )
-from certificates import alternative_names as san
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from parser_contract import ParserContract
-
-from pki_chain.ports import NameRange, RangeKind
-from pki_chain.x509.profile import IOT_DEVICE, SMALL_CELL, ExtensionKind, KeyPurpose, SanType
+from tests.certificates import alternative_names as san
 
 OPEN = dataclasses.replace(
     IOT_DEVICE, required_extensions=ExtensionKind(0), eku_allowed=KeyPurpose(0x800F), longest_life_days=100_000

@@ -8,10 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from certificates import integer, sequence
 from eth_abi import decode, encode
 from eth_hash.auto import keccak
-from parser_contract import ROOT, Anvil
+
+from tests.agreement.parser_contract import ROOT, Anvil
+from tests.certificates import integer, sequence
 
 HARNESS = Path(__file__).with_name("SignatureHarness.sol")
 VECTORS = ROOT / "tests" / "vectors" / "wycheproof"

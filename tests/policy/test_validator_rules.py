@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from certificates import BLOCK_TIME, EUI_RANGE, NAME, ORGANISATION, Draft, integer, key
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki_chain.errors import ConfigurationError
@@ -21,6 +20,7 @@ from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import SMALL_CELL, SanType
 from pki_chain.x509.public_key import N
 from pki_chain.x509.reasons import Reason
+from tests.certificates import BLOCK_TIME, EUI_RANGE, NAME, ORGANISATION, Draft, integer, key
 
 DER = Draft().encode()
 CERTIFICATE = parse_certificate(DER)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from certificate_cases import Case, cases
 
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.reasons import Reason
 from pki_chain.x509.verify import check_certificate
+from tests.certificate_cases import Case, cases
 
 CASES = cases()
 

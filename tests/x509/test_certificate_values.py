@@ -9,7 +9,19 @@ import re
 from pathlib import Path
 
 import pytest
-from certificates import (
+from cryptography import x509
+from eth_hash.auto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki_chain.errors import InputError
+from pki_chain.x509 import verify
+from pki_chain.x509.certificate import parse_certificate
+from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.profile import BUILT_IN_PROFILES, SMALL_CELL, Profile
+from pki_chain.x509.reasons import Reason
+from pki_chain.x509.verify import check_certificate
+from tests.certificates import (
     ANY_PURPOSE,
     CN,
     NAME,
@@ -32,18 +44,6 @@ from certificates import (
     uri,
     utf8,
 )
-from cryptography import x509
-from eth_hash.auto import keccak
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pki_chain.errors import InputError
-from pki_chain.x509 import verify
-from pki_chain.x509.certificate import parse_certificate
-from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import BUILT_IN_PROFILES, SMALL_CELL, Profile
-from pki_chain.x509.reasons import Reason
-from pki_chain.x509.verify import check_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from certificates import DNS_RANGE, REALM
 
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.profile import SMALL_CELL, CertificateRules
 from pki_chain.x509.reasons import Reason
 from pki_chain.x509.verify import check_certificate
+from tests.certificates import DNS_RANGE, REALM
 
 DEVICE = Path(__file__).resolve().parents[2] / "examples" / "device"
 ORGANISATION = 'Acme, "Small" + Cells/=\\ #1'

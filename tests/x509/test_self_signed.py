@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from certificates import ALL_RANGES, BLOCK_TIME, ORGANISATION, REALM
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
@@ -30,6 +29,7 @@ from pki_chain.x509.profile import (
 from pki_chain.x509.reasons import Reason
 from pki_chain.x509.self_signed import create_key, create_serial_number, issue, load_key, store_certificate, store_key
 from pki_chain.x509.verify import check_certificate
+from tests.certificates import ALL_RANGES, BLOCK_TIME, ORGANISATION, REALM
 
 KEY = create_key()
 NAMES = (SubjectAltName(SanType.DNS, b"a." + REALM.encode()),)

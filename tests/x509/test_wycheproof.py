@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from certificates import integer, sequence
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.signature import parse_ecdsa_signature, verify_signature
+from tests.certificates import integer, sequence
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "wycheproof"
 
