@@ -49,6 +49,10 @@ class Evidence:
         self._connection = connection
         self._member = member
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def awaiting(self, now: int) -> list[int]:
         """Batches, oldest first, whose electorate has this member, undecided, in their window, not endorsed by it."""
         found = self._connection.execute(

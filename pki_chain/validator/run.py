@@ -83,6 +83,7 @@ class Validator:
     def close(self) -> None:
         """Let go of the databases; what was enqueued is sent at the next start."""
         self.outbox.close()
+        self.evidence.close()
         self.indexer.close()
 
     @property
