@@ -19,8 +19,8 @@ from pki_chain.chain.engine.replay import replay
 from pki_chain.chain.errors import EngineStoppedError, JournalCorruptError
 from pki_chain.errors import TallyError
 
-EVERY_BLOCKS = 500
-"""Two hours of heartbeats."""
+EVERY_BLOCKS = 240
+"""An hour of heartbeats."""
 
 EVERY_BYTES = 4 << 20
 """About 8,000 certificates."""
