@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from pki_chain.chain.connection import Connection
-from pki_chain.chain.engine.child import Child
+from pki_chain.chain.engine.child import Child, find_anvil
 from pki_chain.chain.engine.embedded import EmbeddedEngine
 from pki_chain.chain.engine.journal import BlockRecord, Genesis, Journal, TransactionRecord
 from pki_chain.chain.errors import EngineStoppedError, JournalCorruptError, RpcError
-from pki_chain.errors import ConfigurationError, LedgerUnavailableError
+from pki_chain.errors import ConfigurationError, LedgerUnavailableError, StorageError
 from tests.chain.wallet import Wallet, await_receipt, wait_for
 
 pytestmark = pytest.mark.chain
@@ -348,3 +348,62 @@ def test_the_child_that_will_not_run_is_reported(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TALLY_ANVIL", "/bin/false")
     with pytest.raises(EngineStoppedError, match="status 1"):
         Child(Genesis(77, 1_700_000_000, 120_000_000))
+
+
+def test_disk_full_takes_nothing_in_and_goes_on_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine:
+        connection = Connection([engine.endpoint])
+        wallet = Wallet(engine.chain_id)
+        raw, digest = wallet.next()
+        append = Journal.append
+
+        def refuse(journal: Journal, records: Any) -> None:
+            if any(isinstance(record, TransactionRecord) for record in records):
+                raise StorageError("No space left on device. Nothing was acknowledged. Free space.")
+            append(journal, records)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "append", refuse)
+            with pytest.raises(LedgerUnavailableError):
+                connection.request("eth_sendRawTransaction", [raw])
+        assert connection.request("eth_getTransactionByHash", [digest]) is None, "not in the pool either"
+        assert connection.request("eth_sendRawTransaction", [raw]) == digest
+        assert await_receipt(connection, digest)["status"] == "0x1"
+        assert engine.failure is None
+
+
+def test_a_block_that_cannot_be_recorded_is_seen_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def refuse(journal: Journal, records: Any) -> None:
+        if any(isinstance(record, BlockRecord) for record in records):
+            raise StorageError("No space left on device.")
+        append(journal, records)
+
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine, monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", refuse)
+        connection = Connection([engine.endpoint])
+        raw, digest = Wallet(engine.chain_id).next()
+        assert connection.request("eth_sendRawTransaction", [raw]) == digest
+        wait_for(lambda: engine.failure is not None)
+        assert isinstance(engine.failure, StorageError)
+        with pytest.raises(LedgerUnavailableError):
+            connection.request("eth_getTransactionReceipt", [digest])
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine:
+        assert await_receipt(Connection([engine.endpoint]), digest)["status"] == "0x1", "acknowledged, so it is there"
+
+
+def test_where_anvil_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TALLY_ANVIL", raising=False)
+    assert find_anvil().endswith("/bin/anvil")
+    monkeypatch.setattr("pki_chain.chain.engine.child._BUILT", "nowhere/anvil")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="npm ci"):
+        find_anvil()
+    (tmp_path / "anvil").write_text("#!/bin/sh\n")
+    (tmp_path / "anvil").chmod(0o755)
+    assert find_anvil() == str(tmp_path / "anvil")
+    monkeypatch.setenv("TALLY_ANVIL", str(tmp_path / "anvil"))
+    assert find_anvil() == str(tmp_path / "anvil")
