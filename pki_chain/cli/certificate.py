@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,5 +179,28 @@ def _done(which: str, transaction: bytes, state: str) -> dict[str, Any]:
     return {"certificate": read_sha256(which), "state": state, "transaction": "0x" + transaction.hex()}
 
 
-def _lines(answer: dict[str, Any]) -> str:
-    return "\n".join(f"{key:<14} {value}" for key, value in answer.items() if value is not None)
+_TIMES = frozenset({"since", "not_before", "not_after"})
+_ENDLESS = 253_402_300_799
+_HIDDEN = frozenset({"der", "status", "age_s"})
+
+
+def _lines(answer: Mapping[str, Any]) -> str:
+    """An answer as lines for people; the status of a shown certificate follows its fields."""
+    shown = {**answer, **answer.get("status", {})}
+    return "\n".join(
+        f"{key:<14} {_text(key, value)}"
+        for key, value in shown.items()
+        if value not in (None, []) and key not in _HIDDEN
+    )
+
+
+def _text(key: str, value: Any) -> str:
+    if key in _TIMES:
+        return "never" if value == _ENDLESS else datetime.fromtimestamp(value, UTC).isoformat()
+    if key == "reason":
+        return str(value["name"])
+    if key == "names":
+        return ", ".join(f"{name['kind']}:{name['value']}" for name in value)
+    if key == "block":
+        return f"{value['number']} of {_text('since', value['time'])}, {value['hash']}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -113,11 +113,12 @@ def _print_addresses(stage: Stage, console: Console) -> None:
     lines = [f"\nleft running in {stage.root}; Ctrl-C ends everything", f"  ledger RPC        {stage.ledger}"]
     lines += [f"  gateway {member:<9} {address}" for member, address in stage.gateways.items()]
     address = next(iter(stage.gateways.values()))
+    tally = sys.argv[0] if Path(sys.argv[0]).name == "tally" else "tally"
     lines += [
         "\nthree commands to try in another terminal:",
-        f"  tally certificate status {device} --gateway {address}",
-        f"  tally certificate hold {device} --config {config}",
-        f"  tally consortium members --config {config}",
+        f"  {tally} certificate status {device} --gateway {address}",
+        f"  {tally} certificate hold {device} --config {config}",
+        f"  {tally} consortium members --config {config}",
     ]
     console.print("\n".join(lines), markup=False)
 
