@@ -32,7 +32,7 @@ def state_answer(content: Mapping[str, Any], moment: Moment) -> Response:
 
 
 def posted_object() -> JsonObject:
-    """The JSON object in this request's body. Raises `EnvelopeError`, and 413 by way of Flask."""
+    """The JSON object in this request's body, whose size was bounded before. Raises `EnvelopeError`."""
     if request.mimetype != JSON:
         raise EnvelopeError(415, "unsupported-media-type", "The body must be application/json. Set Content-Type.")
     return parse_object(request.get_data(cache=False))

@@ -1,4 +1,4 @@
-"""The gateway's WSGI application."""
+"""The gateway's application."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pki_chain.config import MemberConfig
 from pki_chain.gateway import problems
 from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
+from pki_chain.gateway.front import MAX_BODY_BYTES, Front
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
 from pki_chain.gateway.registers import registers
 from pki_chain.gateway.services import EXTENSION, Services
-from pki_chain.gateway.status_path import StatusPath
 from pki_chain.gateway.submissions import submissions
-
-MAX_BODY_BYTES: Final = 256 * 1024
 
 _ROUTE_OF: Final = {
     "certificates.status": "status",
@@ -51,5 +49,11 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    app.wsgi_app = StatusPath(app.wsgi_app, parts.status_answers, parts.counters)  # type: ignore[method-assign]
     return app
+
+
+def create_front(config: MemberConfig, clock: Clock = time.time) -> Front:
+    """The application as the HTTP server takes it. Raises as `create_app`."""
+    app = create_app(config, clock)
+    parts: Services = app.extensions[EXTENSION]
+    return Front(app.wsgi_app, parts.status_answers, parts.counters)

@@ -19,10 +19,8 @@ log = logging.getLogger(__name__)
 _HTTP_PROBLEMS = {
     400: ("bad-request", "The request is not well formed. See /openapi.json."),
     404: ("no-such-route", "There is nothing at this path. See /openapi.json."),
+    413: ("body-too-large", "The body is longer than 256 KiB. Split the batch or the list."),
     405: ("method-not-allowed", "This path does not know that method. See /openapi.json."),
-    408: ("too-slow", "The request took too long to arrive. Send it again."),
-    413: ("body-too-large", "The body is longer than 256 KiB. Split the batch."),
-    415: ("unsupported-media-type", "The body must be application/json."),
 }
 _LEDGER_AWAY = "The ledger does not answer this gateway now. Ask again in a moment, or ask another gateway."
 

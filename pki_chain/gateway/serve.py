@@ -16,14 +16,14 @@ from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
 from pki_chain.errors import ConfigurationError
-from pki_chain.gateway.app import MAX_BODY_BYTES
+from pki_chain.gateway.front import MAX_BODY_BYTES
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import JsonFormatter, configure_logs
 from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.services import INBOX_FILE, Services
-from pki_chain.gateway.wsgi import CONFIG_VARIABLE
+from pki_chain.gateway.worker import CONFIG_VARIABLE
 
-THREADS_A_WORKER: Final = 8
+MOST_REQUESTS_A_WORKER: Final = 256
 HEADER_TIMEOUT_MS: Final = 10_000
 STOP_TIMEOUT_S: Final = 15.0
 _SHORTEST_PAUSE_S: Final = 0.5
@@ -41,14 +41,14 @@ def run(config: MemberConfig) -> None:
     Counters(config.gateway.data / "counters").clear()
     os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
     server = Granian(
-        "pki_chain.gateway.wsgi:create",
+        "pki_chain.gateway.worker:create",
         address=config.gateway.host,
         port=config.gateway.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         factory=True,
         workers=config.gateway.workers,
-        blocking_threads=THREADS_A_WORKER,
-        backpressure=64,
+        websockets=False,
+        backpressure=MOST_REQUESTS_A_WORKER,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=10,

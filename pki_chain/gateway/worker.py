@@ -8,24 +8,23 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from flask import Flask
-
 from pki_chain.config import MemberConfig
 from pki_chain.errors import ConfigurationError
-from pki_chain.gateway.app import create_app
+from pki_chain.gateway.app import create_front
+from pki_chain.gateway.front import Front
 from pki_chain.gateway.logs import configure_logs
 
 CONFIG_VARIABLE: Final = "TIGER_TALLY_GATEWAY_CONFIG"
 
 
-def create() -> Flask:
+def create() -> Front:
     """The application by the configuration file that the supervisor named. Raises `ConfigurationError`."""
     configure_logs("gateway")
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the gateway with `tally gateway run`.")
     _stop_with_parent()
-    return create_app(MemberConfig.load(Path(path)))
+    return create_front(MemberConfig.load(Path(path)))
 
 
 def _stop_with_parent() -> None:
