@@ -55,10 +55,27 @@ library CertificateStructure {
         ExtensionList.clear(parts.extensions);
         if (cursor == end) return true;
         // issuerUniqueID and subjectUniqueID would stand here; RFC 5280 §4.1.2.8: conforming CAs do not make them.
-        (position, cursor) = DerReader.read(0xa3, cursor, end);
-        if (cursor != end) return false;
-        (position, cursor) = DerReader.read(DerReader.SEQUENCE, position, end);
-        return cursor == end && ExtensionList.read(parts.extensions, position, end);
+        position = _readUsualList(cursor, end);
+        if (position > end) position = _readList(cursor, end);
+        return position < end && ExtensionList.read(parts.extensions, position, end);
+    }
+
+    /// @dev The frame of extensions that have 128 to 255 octets: a3 81 (n+3) 30 81 n.
+    /// @return start where the first one begins; NOWHERE for any other frame
+    function _readUsualList(uint256 position, uint256 end) private pure returns (uint256 start) {
+        unchecked {
+            uint256 length = end - position - 6;
+            bool isUsual = DerReader.word(position) >> 208 == 0xa38103308100 + 0x1000001 * length;
+            return isUsual && length > 0x7f && length < 0xfd ? position + 6 : DerReader.NOWHERE;
+        }
+    }
+
+    function _readList(uint256 position, uint256 end) private pure returns (uint256 start) {
+        uint256 last;
+        (start, last) = DerReader.read(0xa3, position, end);
+        if (last != end) return DerReader.NOWHERE;
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end) return DerReader.NOWHERE;
     }
 
     /// @dev Certificate up to issuer, and what stands behind TBSCertificate, of a certificate of 256 to 65,535 octets,

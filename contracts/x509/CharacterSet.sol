@@ -108,16 +108,24 @@ library CharacterSet {
         }
     }
 
-    /// @notice The octets of a word that may stand in a dNSName, and those of them that are dots and hyphens.
-    /// @return known flags in top bits, to be given to `areAll`
-    /// @return dots exact flags
-    /// @return hyphens exact flags
-    function dnsOctets(uint256 text) internal pure returns (uint256 known, uint256 dots, uint256 hyphens) {
-        uint256 low = text & LOW_BITS;
-        uint256 seven = ~text & HIGH_BITS;
-        dots = _within(low, 0x2e, 0x2e) & seven;
-        hyphens = _within(low, 0x2d, 0x2d) & seven;
-        known = _within(low, 0x61, 0x7a) | _within(low, 0x30, 0x39) | dots | hyphens;
+    /// @notice What the first `length` octets of a word are to a dNSName.
+    /// @return isKnown whether all are lower-case letters, digits, dots and hyphens
+    /// @return dots a flag in the top bit of each octet that is one
+    /// @return hyphens likewise
+    function dnsOctets(uint256 text, uint256 length)
+        internal
+        pure
+        returns (bool isKnown, uint256 dots, uint256 hyphens)
+    {
+        unchecked {
+            uint256 low = text & LOW_BITS;
+            uint256 mask = HIGH_BITS & DerReader.kept(length);
+            // Exactly where an octet equals the other one, their difference plus 0x7f leaves the top bit clear.
+            dots = ~(((low ^ (0x2e * ONES)) + LOW_BITS) | text) & mask;
+            hyphens = ~(((low ^ (0x2d * ONES)) + LOW_BITS) | text) & mask;
+            uint256 known = _within(low, 0x61, 0x7a) | _within(low, 0x30, 0x39) | dots | hyphens;
+            isKnown = (~known | text) & mask == 0;
+        }
     }
 
     /// @notice Whether each of the first `length` octets of `text` is below 0x80 and has its flag.

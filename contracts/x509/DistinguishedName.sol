@@ -126,8 +126,11 @@ library DistinguishedName {
     function _note(Subject memory subject, uint256 arc, uint256 tag, uint256 start, uint256 end) private pure {
         unchecked {
             if ((KNOWN >> arc) & (TEXT >> tag) & 1 == 0 || end - start - 1 >= LONGEST_VALUE || subject.places[arc] != 0)
-            subject.isBad = true;
-            else subject.places[arc] = (tag << 248) | (start << 128) | end;
+            {
+                subject.isBad = true;
+            } else {
+                subject.places[arc] = (tag << 248) | (start << 128) | end;
+            }
         }
     }
 }

@@ -35,11 +35,8 @@ library DnsName {
             if (last == 0x2d || last == 0x2e) return (false, false);
             for (; start < end; start += 32) {
                 uint256 text = DerReader.word(start);
-                uint256 mask = DerReader.kept(end - start);
-                (uint256 known, uint256 dots, uint256 hyphens) = CharacterSet.dnsOctets(text);
-                if (!CharacterSet.areAll(known, text, end - start)) return (false, false);
-                dots &= mask;
-                hyphens &= mask;
+                (bool isKnown, uint256 dots, uint256 hyphens) = CharacterSet.dnsOctets(text, end - start);
+                if (!isKnown) return (false, false);
                 afterDot |= dots >> 8;
                 afterHyphen |= hyphens >> 8;
                 if ((dots & (afterDot | afterHyphen)) | (hyphens & afterDot) != 0) return (false, false);

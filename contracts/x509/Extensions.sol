@@ -70,44 +70,44 @@ library ExtensionList {
     /// @return the position of the first that is not usual, or `end`
     function _readUsual(Extensions memory list, uint256 position, uint256 end) private pure returns (uint256) {
         uint256 count = list.count;
-        uint256 present = list.present;
-        uint256 critical = list.critical;
-        uint256 repeated = 0;
+        uint256 present = list.present << 1; // here the bit of an unknown extension is bit 0
+        uint256 critical = list.critical << 1;
+        uint256 repeated;
         uint256[8] memory places = list.places;
         assembly ("memory-safe") {
+            places := sub(places, 0x20)
             for {} lt(position, end) {} {
                 let head := calldataload(position)
                 let length := byte(8, head)
                 let start := add(position, 9)
-                let isCritical := 0
+                let known := byte(sub(byte(6, head), 14), KNOWN)
+                let bit := shl(known, 1)
                 if xor(
                     and(shr(184, head), 0xffffffffffff00ffff),
                     add(0x30070603551d000400, mul(length, 0x0100000000000001))
                 ) {
                     length := byte(11, head)
                     start := add(position, 12)
-                    isCritical := 1
                     if xor(
                         and(shr(160, head), 0xffffffffffff00ffffffffff),
                         add(0x300a0603551d000101ff0400, mul(length, 0x0100000000000000000001))
                     ) { break }
+                    // The long way would set it too, if it comes to that.
+                    critical := or(critical, bit)
                 }
                 let next := add(start, length)
-                let index := byte(sub(byte(6, head), 14), KNOWN)
-                if or(iszero(index), or(gt(length, 117), gt(next, end))) { break }
-                index := sub(index, 1)
-                repeated := or(repeated, shr(index, present))
-                present := or(present, shl(index, 1))
-                critical := or(critical, shl(index, isCritical))
-                mstore(add(places, shl(5, index)), or(shl(128, start), next))
+                if or(iszero(known), or(gt(length, 117), gt(next, end))) { break }
+                repeated := or(repeated, and(present, bit))
+                present := or(present, bit)
+                mstore(add(places, shl(5, known)), or(shl(128, start), next))
                 count := add(count, 1)
                 position := next
             }
         }
         list.count = count;
-        list.present = present;
-        list.critical = critical;
-        if (repeated & 1 != 0) list.isRepeated = true;
+        list.present = present >> 1;
+        list.critical = critical >> 1;
+        if (repeated != 0) list.isRepeated = true;
         return position;
     }
 

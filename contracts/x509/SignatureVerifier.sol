@@ -103,12 +103,16 @@ library SignatureVerifier {
     /// @dev The content of a positive INTEGER in its shortest form, of at most 256 bits.
     /// @return value 0 for any other
     function _scalar(uint256 start, uint256 length) private pure returns (uint256 value) {
-        unchecked {
-            uint256 head = DerReader.word(start);
-            uint256 leading = head >> 247; // the sign, and whether a leading zero was needed
-            if (length == 33) return leading == 1 ? DerReader.word(start + 1) : 0;
-            if (length == 0 || length > 33 || leading > 0xff || (leading == 0 && length > 1)) return 0;
-            return head >> (256 - 8 * length);
+        assembly ("memory-safe") {
+            let head := calldataload(start)
+            let leading := shr(247, head) // the sign, and whether a leading zero was needed
+            switch length
+            case 33 { value := mul(calldataload(add(start, 1)), eq(leading, 1)) }
+            default {
+                let isShortest := or(eq(length, 1), gt(leading, 0))
+                let isPositive := and(lt(leading, 0x100), lt(sub(length, 1), 32))
+                value := mul(shr(sub(256, shl(3, length)), head), and(isShortest, isPositive))
+            }
         }
     }
 

@@ -28,10 +28,21 @@ library SubjectAltName {
     /// @return whether it is well formed (reason 20 where not)
     function read(Names memory names, Policy memory policy, uint256 start, uint256 end) internal pure returns (bool) {
         uint256 last;
-        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
-        if (last != end || start == end) return false;
         uint256 most = policy.sanMaximum;
         uint256 tags = policy.sanTags;
+        unchecked {
+            // One dNSName of at most 125 octets, as most devices have it: 30 (n+2) 82 n.
+            uint256 length = end - start - 4;
+            bool isUsual = DerReader.word(start) >> 224 == 0x30028200 + 0x10001 * length && length < 126;
+            if (isUsual && most != 0 && tags & 4 != 0) {
+                names.count = 1;
+                names.isRefused = false;
+                names.places[0] = (DNS_NAME << 248) | ((start + 4) << 128) | end;
+                return true;
+            }
+        }
+        (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
+        if (last != end || start == end) return false;
         uint256 count;
         bool isRefused;
         unchecked {

@@ -74,6 +74,69 @@ contract ParserFuzzTest is ParserTest {
         }
     }
 
+    /// @dev All entries use the same memory: whatever one of them left there, the next gets its own answer.
+    function testFuzz_neighboursChangeNothing(uint256 seed) external view {
+        bytes[] memory certificates = new bytes[](8);
+        for (uint256 i = 0; i < certificates.length; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            certificates[i] = _variant(seed);
+        }
+        CheckedCertificate[] memory together = parser.check(certificates, smallCellRules());
+        for (uint256 i = 0; i < certificates.length; ++i) {
+            CheckedCertificate memory alone = checkOne(certificates[i], smallCellRules());
+            require(keccak256(abi.encode(alone)) == keccak256(abi.encode(together[i])), Failed("the same answer"));
+        }
+    }
+
+    /// @dev One of a dozen certificates, good and bad, that leave different things behind.
+    function _variant(uint256 seed) private pure returns (bytes memory) {
+        Draft memory draft = Build.accepted();
+        uint256 kind = seed % 12;
+        bytes memory other = Build.extension(hex"06022a03", kind == 1, "x");
+        if (kind == 0) draft.extensions = bytes.concat(draft.extensions, Build.keyUsageExtension());
+        if (kind == 1 || kind == 2) draft.extensions = bytes.concat(draft.extensions, other);
+        if (kind == 3) draft.hasTail = true;
+        if (kind == 4) draft.extensions = Build.usualExtensions();
+        if (kind == 5) draft.issuer = Build.name("Acme", "", "");
+        if (kind == 6) (draft.issuer, draft.subject) = (hex"3000", hex"3000");
+        if (kind == 7) draft.subject = Build.name(Build.ORGANISATION, "", "other.cells.acme.example");
+        if (kind == 7 || kind == 8) draft.issuer = draft.subject;
+        if (kind == 9) draft.version = hex"a003020101";
+        if (kind == 10) draft.signature = hex"3006020101020101";
+        if (kind == 11) draft.trailer = hex"00";
+        return Build.build(draft);
+    }
+
+    /// @dev Whether the parser compares words or reads element by element is of no account: these take the long way
+    /// in one place each, where the certificate of most other tests takes the short one.
+    function test_longWays() external view {
+        Draft memory draft = Build.accepted();
+        draft.extensions = bytes.concat(draft.extensions, Build.extension(hex"06022a03", false, new bytes(100)));
+        expectReason(draft, Reasons.NONE); // extensions of more than 255 octets
+        draft = Build.accepted();
+        draft.extensions = bytes.concat(
+            Build.extension(Build.SAN, false, Build.dnsNames(Build.DEVICE_NAME)),
+            Build.keyUsageExtension(),
+            Build.extension(Build.SKI, false, hex"040101"),
+            Build.extension(Build.EKU, false, hex"300a06082b06010505070301")
+        );
+        expectReason(draft, Reasons.NONE); // less than 128
+        draft.subject = Build.sequence(Build.rdn(Build.ORGANISATION_OID, 0x13, Build.ORGANISATION));
+        draft.issuer = draft.subject;
+        expectReason(draft, Reasons.NONE);
+        draft = Build.accepted();
+        bytes memory name = new bytes(100);
+        for (uint256 i = 0; i < 100; ++i) {
+            name[i] = i % 50 == 49 ? bytes1(".") : bytes1("a");
+        }
+        name = bytes.concat(name, "bbbbbbbbbbbb.cells.acme.example");
+        draft.issuer = Build.name(Build.ORGANISATION, "1", "");
+        draft.subject = draft.issuer;
+        draft.extensions =
+            bytes.concat(Build.usualExtensions(), Build.extension(Build.SAN, false, Build.dnsNames(name)));
+        expectReason(draft, Reasons.NONE); // a name, and an extension, of more than 127 octets
+    }
+
     /// @dev SEQUENCE in SEQUENCE as deep as it goes, and lengths that point far beyond the end.
     function test_deepAndFar() external view {
         for (uint256 tag = 0x30; tag < 0x32; ++tag) {

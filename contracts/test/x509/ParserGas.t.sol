@@ -29,6 +29,6 @@ contract ParserGasTest is ParserTest {
         emit log_named_uint("octets a certificate", octets / BATCH);
         emit log_named_uint("gas an entry, calls and copies of the batch included", used / BATCH);
         emit log_named_uint("gas an entry without hashes and signature", used / BATCH - HASHES_AND_SIGNATURE);
-        require(used / BATCH < 50_000, Failed("an entry costs less than 50,000 gas"));
+        require(used / BATCH < 30_000, Failed("an entry costs less than 30,000 gas"));
     }
 }
