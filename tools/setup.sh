@@ -46,12 +46,12 @@ fi
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "the embedded engine and the contract tests come as programs for Linux on x86_64, this is $(uname -sm)"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed, this is $(python3 -V)"
 
-if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
+if ! cat requirements.txt pyproject.toml | cmp -s - .venv/installed; then
   say "installing Python packages into .venv (by hash)"
   [ -x .venv/bin/python ] || python3 -m venv .venv
   retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt >&2
   retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
-  cp requirements.txt .venv/installed-requirements.txt
+  cat requirements.txt pyproject.toml >.venv/installed
 fi
 # The compiler's and the engine's packages want Node.js 20; Debian 12 has 18, so the wheel of Node.js steps in.
 export PATH="$PWD/.venv/bin:$PATH"
@@ -61,8 +61,8 @@ if [ "${major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   say "no Node.js 20 or later here: installing one into .venv (by hash)"
   retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.txt >&2
 fi
-if ! cmp -s package-lock.json node_modules/installed-package-lock.json; then
+if ! cmp -s package-lock.json node_modules/installed; then
   say "installing the compiler, the contract library, the test runner and the embedded engine into node_modules"
   retry npm ci --silent --no-audit --no-fund --ignore-scripts >&2
-  cp package-lock.json node_modules/installed-package-lock.json
+  cp package-lock.json node_modules/installed
 fi
