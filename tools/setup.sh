@@ -21,6 +21,12 @@ retry() {
   fail "gave up after 5 tries: $*"
 }
 
+# What a tool says matters only when it failed.
+quietly() {
+  local log; log=$(mktemp)
+  if "$@" >"$log" 2>&1; then rm -f "$log"; else tail -n 40 "$log" >&2; rm -f "$log"; return 1; fi
+}
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
@@ -41,7 +47,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   say "installing with apt-get: ${packages[*]}"
   export DEBIAN_FRONTEND=noninteractive
   retry as_root apt-get update -qq
-  retry as_root apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+  retry quietly as_root apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "the embedded engine and the contract tests come as programs for Linux on x86_64, this is $(uname -sm)"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed, this is $(python3 -V)"
@@ -49,8 +55,8 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.
 if ! cat requirements.txt pyproject.toml | cmp -s - .venv/installed; then
   say "installing Python packages into .venv (by hash)"
   [ -x .venv/bin/python ] || python3 -m venv .venv
-  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt >&2
-  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+  retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+  retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
   cat requirements.txt pyproject.toml >.venv/installed
 fi
 # The compiler's and the engine's packages want Node.js 20; Debian 12 has 18, so the wheel of Node.js steps in.
@@ -59,10 +65,10 @@ node_major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }
 major=$(node_major || true)
 if [ "${major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   say "no Node.js 20 or later here: installing one into .venv (by hash)"
-  retry .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.txt >&2
+  retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.txt
 fi
 if ! cmp -s package-lock.json node_modules/installed; then
   say "installing the compiler, the contract library, the test runner and the embedded engine into node_modules"
-  retry npm ci --silent --no-audit --no-fund --ignore-scripts >&2
+  retry quietly npm ci --silent --no-audit --no-fund --ignore-scripts
   cp package-lock.json node_modules/installed
 fi
