@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pki_chain.policy.context import EvidenceMissingError
-from pki_chain.ports import CertificateId, NameRange, RangeKind
+from pki_chain.ports import Address, CertificateId, MemberState, NameRange, RangeKind, Role
 from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import Profile
 
@@ -62,6 +62,15 @@ class Evidence:
             (now, self._member, self._member, self._member),
         )
         return [batch for batch, members in found if self._member in json.loads(members)]
+
+    def may_endorse(self, account: Address) -> bool:
+        """Whether this account endorses for this member now: neither of them suspended, nor it another's."""
+        found = self._connection.execute(
+            "SELECT 1 FROM accounts a JOIN members m ON m.id = a.member "
+            "WHERE a.address = ? AND a.member = ? AND a.role = ? AND a.active = 1 AND m.state = ?",
+            (account, self._member, int(Role.ENDORSER), int(MemberState.ACTIVE)),
+        ).fetchone()
+        return found is not None
 
     def batch(self, batch: int) -> AwaitingBatch:
         """Everything that is said about a batch. Raises `EvidenceMissingError` when a part of it is not known."""

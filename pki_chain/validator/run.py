@@ -2,7 +2,8 @@
 
 Everything that it knows comes from its own read model; everything that it sends goes through its own durable outbox.
 Killed at any moment it goes on where it was: transactions that were stored are sent, and no batch is judged while one
-of them may still be on its way, so that a batch is endorsed once.
+of them may still be on its way, so that a batch is endorsed once. What the ledger refused is judged anew after a
+pause, as long as the batch still awaits this member: the account may have been suspended and restored meanwhile.
 """
 
 from __future__ import annotations
@@ -31,8 +32,18 @@ from pki_chain.validator.evidence import Evidence
 from pki_chain.validator.verdict import BatchMismatchError, Verdict, judge_batch
 
 _LONGEST_PAUSE_S: Final = 15.0
+_FIRST_RETRY_S: Final = 5.0
+_LONGEST_RETRY_S: Final = 600.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How often in a row the ledger refused a batch's endorsement, and the tick (s) from which it is due again."""
+
+    count: int
+    again_at: float
 
 
 @dataclass(slots=True)
@@ -46,8 +57,11 @@ class Validator:
     outbox: Outbox
     evidence: Evidence
     clock: Callable[[], float] = time.time
+    ticks: Callable[[], float] = time.monotonic
     _sent: dict[int, bytes] = field(default_factory=dict)
-    _passed_over: set[int] = field(default_factory=set)
+    _mismatched: set[int] = field(default_factory=set)
+    _refused: dict[int, Refusal] = field(default_factory=dict)
+    _is_barred: bool = False
 
     @classmethod
     def open(cls, config: MemberConfig) -> Self:
@@ -107,14 +121,41 @@ class Validator:
         self._collect(head.number)
         if in_flight and not self._sent:
             return 0  # sent by an earlier process: wait until the read model shows what became of it
+        if not self._may_endorse():
+            return 0
+        awaiting = self.evidence.awaiting(head.time)
+        self._refused = {batch: refusal for batch, refusal in self._refused.items() if batch in awaiting}
         judged = 0
-        for batch in self.evidence.awaiting(head.time):
-            if batch not in self._sent and batch not in self._passed_over:
+        for batch in awaiting:
+            if self._is_due(batch):
                 self._endorse(batch)
                 judged += 1
         if judged:
             self.outbox.pump()
         return judged
+
+    def _may_endorse(self) -> bool:
+        """Whether the ledger would take this account's word. What was refused is due at once when it is restored."""
+        if not self.evidence.may_endorse(self.endorser):
+            if not self._is_barred:
+                log.warning(
+                    "account %s may not endorse for member %d: nothing is endorsed until the ledger says that it may",
+                    self.endorser,
+                    self.member,
+                )
+            self._is_barred = True
+            return False
+        if self._is_barred:
+            log.info("account %s may endorse for member %d", self.endorser, self.member)
+            self._is_barred = False
+            self._refused.clear()
+        return True
+
+    def _is_due(self, batch: int) -> bool:
+        if batch in self._sent or batch in self._mismatched:
+            return False
+        refusal = self._refused.get(batch)
+        return refusal is None or self.ticks() >= refusal.again_at
 
     def _endorse(self, number: int) -> None:
         try:
@@ -127,7 +168,7 @@ class Validator:
             return
         except BatchMismatchError as mismatch:
             log.critical("%s", mismatch)
-            self._passed_over.add(number)
+            self._mismatched.add(number)
             return
         call = self.calls.endorse(number, verdict.digest, verdict.accepts, verdict.abstains, _numbers(verdict))
         self._sent[number] = self.outbox.enqueue(call.to, call.data, gas=call.gas)
@@ -140,17 +181,24 @@ class Validator:
         )
 
     def _collect(self, read_up_to: int) -> None:
-        """Forget what the ledger took in; what it refused is not tried again by this process."""
+        """Forget what the ledger took in; what it refused, or what lost its nonce, is due again after a pause."""
         for number, transaction in list(self._sent.items()):
             receipt = self.outbox.receipt(transaction)
-            if receipt is None:
-                continue
-            if receipt.succeeded and receipt.block_number > read_up_to:
+            if receipt is None or receipt.block_number > read_up_to:
                 continue  # not in the read model yet: it would look as if the batch still awaited us
-            if not receipt.succeeded:
-                log.warning("batch %d: the ledger refused the endorsement: %s", number, receipt.revert)
-                self._passed_over.add(number)
             del self._sent[number]
+            if receipt.succeeded:
+                self._refused.pop(number, None)
+                continue
+            count = self._refused[number].count + 1 if number in self._refused else 1
+            pause_s = min(_FIRST_RETRY_S * 2.0 ** min(count - 1, 10), _LONGEST_RETRY_S)
+            self._refused[number] = Refusal(count, self.ticks() + pause_s)
+            log.warning(
+                "batch %d: the ledger refused the endorsement: %s; judged again in %g s if it still awaits us",
+                number,
+                receipt.revert,
+                pause_s,
+            )
 
 
 def _numbers(verdict: Verdict) -> dict[int, int]:

@@ -21,13 +21,13 @@ from pki_chain.chain import deployment
 from pki_chain.chain.abi import Artifact, load_artifact
 from pki_chain.chain.engine.embedded import EmbeddedEngine
 from pki_chain.chain.signer import Signer
-from pki_chain.config import MemberConfig
 from pki_chain.ports import Status
 from pki_chain.validator.run import Validator
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.reasons import Reason
 from tests.certificates import Draft, alternative_names, dns, key, key_usage, name, subject_key, validity
 from tests.ledger import AUTHORITY, OEM, OPERATOR, VENDOR, Consortium, found_consortium
+from tests.validator.opened import open_validator
 
 ROOT = Path(__file__).resolve().parents[2]
 PARSER = "contracts/x509/CertificateParser.sol"
@@ -91,16 +91,6 @@ def spoilt(tmp_path: Path, defective_parser: Artifact, monkeypatch: pytest.Monke
         founded = found_consortium([engine.endpoint], tmp_path)
         yield founded
         founded.close()
-
-
-def open_validator(consortium: Consortium, member: int, rules: str) -> Validator:
-    home = consortium.directory / f"member-{member}"
-    (home / "rules.toml").write_text(rules)
-    (home / "tally.toml").write_text(
-        f'[member]\nid = {member}\nname = "x"\n[ledger]\nconsortium = "../consortium.json"\n'
-        '[keystore]\npassphrase_file = "passphrase"\n'
-    )
-    return Validator.open(MemberConfig.load(home / "tally.toml", {}))
 
 
 def settle(consortium: Consortium, batch: int, *validators: Validator) -> None:
