@@ -82,6 +82,8 @@ contract CertificateRegistry is ICertificateRegistry, TypedDomain {
     mapping(bytes32 certificate => mapping(uint16 member => uint40 at)) private _emergencyHolds;
     mapping(bytes32 certificate => uint16 member) private _emergencyHolder;
     Nonces.Used private _nonces;
+    // Bit b is set when a blocked key's hash ends in the octet b: most submissions need not look at `_keyBlocks`.
+    uint256 private _keyBlockFilter;
     uint40 public override batchCount;
     uint40 public override lotCount;
 
@@ -449,13 +451,15 @@ contract CertificateRegistry is ICertificateRegistry, TypedDomain {
 
     // Submission, inside
 
-    /// @return The hash over the entry hashes, as EIP-712 has it for `bytes[]`.
-    function _digest(bytes[] calldata certificates) private pure returns (bytes32) {
+    /// @return digest The hash over the entry hashes, as EIP-712 has it for `bytes[]`.
+    function _digest(bytes[] calldata certificates) private pure returns (bytes32 digest) {
         bytes32[] memory hashes = new bytes32[](certificates.length);
-        for (uint256 i = 0; i < certificates.length; ++i) {
+        for (uint256 i = 0; i < hashes.length; ++i) {
             hashes[i] = _hash(certificates[i]);
         }
-        return keccak256(abi.encodePacked(hashes));
+        assembly ("memory-safe") {
+            digest := keccak256(add(hashes, 0x20), shl(5, mload(hashes)))
+        }
     }
 
     /// @dev Hashes in memory that is free again afterwards: `keccak256` of calldata would keep it.
@@ -528,10 +532,11 @@ contract CertificateRegistry is ICertificateRegistry, TypedDomain {
         LotRecord storage open = _lots[submission.lot];
         uint256 left = open.terms.maximum - open.used;
         uint256 leftBefore = left;
+        uint256 filter = _keyBlockFilter;
         for (uint256 i = 0; i < checked.length; ++i) {
             CheckedCertificate memory entry = checked[i];
             if (entry.reason != Reasons.NONE) continue;
-            if (_keyBlocks[entry.spkiHash] != 0) {
+            if ((filter >> (uint256(entry.spkiHash) & 0xff)) & 1 == 1 && _keyBlocks[entry.spkiHash] != 0) {
                 entry.reason = Reasons.KEY_BLOCKED;
                 continue;
             }
@@ -691,6 +696,7 @@ contract CertificateRegistry is ICertificateRegistry, TypedDomain {
     function _blockKey(bytes32 spkiHash, uint8 reason, bool byProof) private {
         if (_keyBlocks[spkiHash] != 0) return;
         _keyBlocks[spkiHash] = uint256(reason) | (block.timestamp << BLOCKED_AT) | (byProof ? BLOCKED_BY_PROOF : 0);
+        _keyBlockFilter |= uint256(1) << (uint256(spkiHash) & 0xff);
         emit KeyBlocked(spkiHash, reason, byProof);
     }
 

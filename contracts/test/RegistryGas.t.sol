@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {LedgerTest} from "./LedgerTest.sol";
+import {CertificateBuilder, Draft} from "./x509/CertificateBuilder.sol";
 
 /// @notice What a full batch costs, as the sender of the transactions pays it; run with -vv to see the figures.
 contract RegistryGasTest is LedgerTest {
@@ -13,10 +14,24 @@ contract RegistryGasTest is LedgerTest {
         uint256[4] memory sizes = [uint256(1), 10, 100, 194];
         uint256 first = 0;
         for (uint256 i = 0; i < sizes.length; ++i) {
-            bytes[] memory entries = certificates(first, sizes[i]);
+            bytes[] memory entries = cells(first, sizes[i]);
             first += sizes[i];
             uint256 used = measure(lot, entries, sizes[i]);
             if (sizes[i] == 194) check(used / 194 <= BOUND, "gas of a certificate in a full batch");
+        }
+    }
+
+    /// @notice Certificates with a key each, as in a factory.
+    function cells(uint256 first, uint256 count) private pure returns (bytes[] memory made) {
+        made = new bytes[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 key = CertificateBuilder.KEY + first + i + 1;
+            (uint256 x, uint256 y) = vm.publicKeyP256(key);
+            Draft memory cell = draft(uint256(keccak256(abi.encode(key))) >> 100);
+            cell.spki = CertificateBuilder.spkiOf(x, y);
+            (bytes32 r, bytes32 s) = vm.signP256(key, sha256(CertificateBuilder.tbs(cell)));
+            cell.signature = CertificateBuilder.signatureOf(r, s);
+            made[i] = CertificateBuilder.build(cell);
         }
     }
 
