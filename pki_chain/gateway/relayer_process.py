@@ -1,9 +1,11 @@
-"""The gateway's second process: follows the ledger into the read model, and relays. `python -m` this module FILE."""
+"""The gateway's other process: follows the ledger into the read model, and relays.
+
+`python -m` this module FILE SUPERVISOR.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -20,6 +22,7 @@ from pki_chain.config import MemberConfig
 from pki_chain.errors import LedgerUnavailableError, TallyError
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
+from pki_chain.gateway.parent import watch_parent
 from pki_chain.gateway.relayer import Relayer
 from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE
 from pki_chain.index.errors import IndexFaultError
@@ -110,25 +113,12 @@ def stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def stop_with_parent(stop: threading.Event) -> None:
-    """A supervisor that was killed cannot stop its children: they notice, and stop by themselves."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while not stop.wait(1.0):
-            if os.getppid() != parent:
-                log.warning("the supervisor is gone: stopping")
-                stop.set()
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
 def main(arguments: list[str]) -> int:
     """Exit status 0 after a signal, the error's own otherwise."""
     configure_logs("relayer")
     stop = threading.Event()
     stop_on_signals(stop)
-    stop_with_parent(stop)
+    watch_parent(int(arguments[1]), stop.set)
     try:
         run(MemberConfig.load(Path(arguments[0])), stop)
     except TallyError as error:

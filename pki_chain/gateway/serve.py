@@ -1,31 +1,34 @@
-"""The gateway as one service: HTTP workers and the relayer, supervised, stopped together."""
+"""The gateway as one service: the HTTP server and the relayer, each a process, supervised and stopped together.
+
+Only this process starts them, from one thread: a server that forks beside a thread that starts a process would inherit
+that thread's pipes, and the thread would wait for ever.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
-
-from granian import Granian
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
 from pki_chain.errors import ConfigurationError
-from pki_chain.gateway.front import MAX_BODY_BYTES
 from pki_chain.gateway.inbox import Inbox
-from pki_chain.gateway.logs import JsonFormatter, configure_logs
+from pki_chain.gateway.logs import configure_logs
 from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.services import INBOX_FILE, Services
-from pki_chain.gateway.worker import CONFIG_VARIABLE
 
-MOST_REQUESTS_A_WORKER: Final = 256
-HEADER_TIMEOUT_MS: Final = 10_000
 STOP_TIMEOUT_S: Final = 15.0
+LOOK_EVERY_S: Final = 0.2
+_EARLY_S: Final = 3.0
 _SHORTEST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 
@@ -33,33 +36,32 @@ log = logging.getLogger(__name__)
 
 
 def run(config: MemberConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `ConfigurationError`, `StorageError` before anything is started."""
+    """Serve until SIGTERM or SIGINT; call it from the main thread.
+
+    Raises `ConfigurationError`, `StorageError` before anything is started, and `ConfigurationError` when a process
+    cannot work with this configuration; its own log line, right above, says why.
+    """
     configure_logs("supervisor")
     check_exposure(config)
-    Services.build(config, lambda: 0.0)  # what would stop the workers is said here, once
+    _check_port(config)
+    Services.build(config, time.time)  # what would stop the workers is said here, once
     Inbox(config.gateway.data / INBOX_FILE).close()
     Counters(config.gateway.data / "counters").clear()
-    os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
-    server = Granian(
-        "pki_chain.gateway.worker:create",
-        address=config.gateway.host,
-        port=config.gateway.port,
-        interface=Interfaces.ASGINL,
-        factory=True,
-        workers=config.gateway.workers,
-        websockets=False,
-        backpressure=MOST_REQUESTS_A_WORKER,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
-        respawn_failed_workers=True,
-        workers_kill_timeout=10,
-        log_dictconfig=_granian_logs(),
-    )
-    relayer = RelayerProcess(config)
-    server.on_startup(relayer.start)
-    try:
-        server.serve()
-    finally:
-        relayer.stop()
+    path = str(config.path.absolute())
+    stop = threading.Event()
+    children = [Child("relayer", path), Child("http", path)]
+    with _signals_set(stop):
+        try:
+            for child in children:
+                child.start()
+            while not stop.wait(LOOK_EVERY_S):
+                for child in children:
+                    child.look()
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait()
 
 
 def check_exposure(config: MemberConfig) -> None:
@@ -78,59 +80,95 @@ def check_exposure(config: MemberConfig) -> None:
         )
 
 
-class RelayerProcess:
-    """Keeps one relayer process alive: one that ends is started again, after a pause that grows."""
+def _check_port(config: MemberConfig) -> None:
+    """The server shares its port between its workers, and so would with a stranger: make sure that nobody has it.
 
-    def __init__(self, config: MemberConfig) -> None:
-        self._command = (sys.executable, "-m", "pki_chain.gateway.relayer_process", str(config.path.absolute()))
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
+    Workers of a gateway that was killed are given a moment to go. Raises `ConfigurationError`.
+    """
+    gateway = config.gateway
+    family = socket.AF_INET6 if ":" in gateway.host else socket.AF_INET
+    end = time.monotonic() + _EARLY_S
+    while True:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((gateway.host, gateway.port))
+            except OSError as error:
+                if time.monotonic() > end:
+                    raise ConfigurationError(
+                        f"{config.path}: gateway.host {gateway.host} and gateway.port {gateway.port} cannot be used:"
+                        f" {error.strerror}. Choose others, or stop what uses them."
+                    ) from error
+            else:
+                return
+        time.sleep(LOOK_EVERY_S)
+
+
+class Child:
+    """One process; started again when it ends, after a pause that grows until it has lasted a while."""
+
+    def __init__(self, name: str, config_path: str) -> None:
+        self._name = name
+        self._command = (sys.executable, "-m", f"pki_chain.gateway.{name}_process", config_path, str(os.getpid()))
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._supervise, name="relayer-supervisor", daemon=True)
+        self._started_at = 0.0
+        self._starts = 0
+        self._pause_s = _SHORTEST_PAUSE_S
+        self._due_at = 0.0
 
     def start(self) -> None:
-        """Start it, and watch it from a thread."""
-        self._thread.start()
+        """Start it now."""
+        self._process = subprocess.Popen(self._command)  # noqa: S603 - our own modules
+        self._started_at = time.monotonic()
+        self._starts += 1
 
-    def stop(self) -> None:
-        """End it: by SIGTERM, and by SIGKILL when it does not end in time."""
-        with self._lock:
-            self._stop.set()
-            process = self._process
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._thread.is_alive():
-            self._thread.join()
+    def look(self) -> None:
+        """Start it again if it ended and its pause is over.
 
-    def _supervise(self) -> None:
-        pause_s = _SHORTEST_PAUSE_S
-        while True:
-            with self._lock:
-                if self._stop.is_set():
-                    return
-                self._process = subprocess.Popen(self._command)  # noqa: S603 - our own module
-            status = self._process.wait()
-            if self._stop.is_set():
-                return
-            log.error("the relayer ended with status %d and is started again in %.1f s", status, pause_s)
-            self._stop.wait(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        Raises `ConfigurationError` when it says that its configuration is wrong, or ended as soon as it was first
+        started.
+        """
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._due_at:
+                self.start()
+            return
+        status = self._process.poll()
+        if status is None:
+            return
+        lasted_s = now - self._started_at
+        if status == ConfigurationError.exit_code or (self._starts == 1 and status > 0 and lasted_s < _EARLY_S):
+            raise ConfigurationError(
+                f"The gateway's {self._name} process cannot start (status {status})."
+                " Its message stands above: mend that."
+            )
+        self._pause_s = _SHORTEST_PAUSE_S if lasted_s > _LONGEST_PAUSE_S else min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        log.error("the %s process ended with status %d; next start in %.1f s", self._name, status, self._pause_s)
+        self._process, self._due_at = None, now + self._pause_s
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Until it has ended; it is killed when that takes too long."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            log.error("the %s process does not end and is killed", self._name)  # noqa: TRY400 - no defect of ours
+            self._process.kill()
+            self._process.wait()
 
 
-def _granian_logs() -> dict[str, object]:
-    """Granian's own messages in our form."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "loggers": {
-            "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-            "granian.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        },
-    }
+@contextmanager
+def _signals_set(stop: threading.Event) -> Iterator[None]:
+    """Within this, SIGTERM and SIGINT set the event."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

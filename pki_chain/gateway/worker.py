@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -13,28 +13,22 @@ from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.front import Front
 from pki_chain.gateway.logs import configure_logs
+from pki_chain.gateway.parent import watch_parent
 
 CONFIG_VARIABLE: Final = "TIGER_TALLY_GATEWAY_CONFIG"
 
 
 def create() -> Front:
-    """The application by the configuration file that the supervisor named. Raises `ConfigurationError`."""
+    """The application by the configuration file that the server process named. Raises `ConfigurationError`."""
     configure_logs("gateway")
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the gateway with `tally gateway run`.")
-    _stop_with_parent()
+    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
+        watch_parent(parent.pid, _end)
     return create_front(MemberConfig.load(Path(path)))
 
 
-def _stop_with_parent() -> None:
-    """A worker must not keep the port after its supervisor was killed."""
-    parent = os.getppid()
-    never = threading.Event()
-
-    def watch() -> None:
-        while not never.wait(1.0):
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+def _end() -> None:
+    """At once: a worker holds nothing that is not on disk, and must not keep the port."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,16 +18,27 @@ from typing import Any
 import pytest
 import requests
 
+from pki_chain.chain.engine.embedded import EmbeddedEngine
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import problem_code_of
 from tests.gateway.posting import envelope_content, order_content
-from tests.ledger import OEM, OPERATOR, VENDOR, Consortium, consortium, issue_certificates, ledger_engine
+from tests.ledger import (
+    OEM,
+    OPERATOR,
+    VENDOR,
+    Consortium,
+    consortium,
+    found_consortium,
+    issue_certificates,
+    ledger_engine,
+)
 
 __all__ = ["consortium", "ledger_engine"]
 
 pytestmark = [pytest.mark.chain, pytest.mark.e2e]
 
 PATIENCE_S = 60.0
+TALLY = str(Path(sys.executable).with_name("tally"))
 
 
 @dataclass
@@ -45,7 +57,7 @@ class Service:
     def start(self) -> None:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("tally")), "gateway", "run", "--config", str(self.config)],
+                [TALLY, "gateway", "run", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
             )
@@ -81,7 +93,11 @@ class Service:
         return str(self.get(f"/v1/certificates/{hashlib.sha256(der).hexdigest()}/status").json()["state"])
 
     def relayer(self) -> int:
-        """Process id of the relayer."""
+        """Process id of the relayer, 0 while there is none."""
+        return self.child("relayer_process")
+
+    def child(self, module: str) -> int:
+        """Process id of the child that runs this module, 0 while there is none."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         tasks = [
@@ -90,20 +106,25 @@ class Service:
             for child in (task / "children").read_text().split()
         ]
         for child in {*children, *tasks}:
-            if b"relayer_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
         return 0
 
 
-@pytest.fixture
-def service(consortium: Consortium, tmp_path: Path) -> Iterator[Service]:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def prepare(consortium: Consortium, directory: Path) -> Service:
+    """A gateway of the vendor, with a relayer key of its own, not started yet."""
+    port = free_port()
     home = consortium.directory / f"member-{VENDOR}"
-    relayer = f"relayer-{tmp_path.name.lower().replace('_', '-')[:40]}"
+    relayer = f"relayer-{secrets.token_hex(8)}"
     consortium.members[VENDOR].keystore.create(relayer)
-    (tmp_path / "tally.toml").write_text(
+    (directory / "tally.toml").write_text(
         f"""
 [member]
 id = {VENDOR}
@@ -120,7 +141,18 @@ relayer = "{relayer}"
 workers = 2
 """
     )
-    made = Service(tmp_path, port)
+    return Service(directory, port)
+
+
+def run_to_its_end(config: Path) -> subprocess.CompletedProcess[bytes]:
+    """A gateway that is expected to give up by itself."""
+    command = [TALLY, "gateway", "run", "--config", str(config)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def service(consortium: Consortium, tmp_path: Path) -> Iterator[Service]:
+    made = prepare(consortium, tmp_path)
     made.start()
     yield made
     if made.process is not None and made.process.poll() is None:
@@ -191,12 +223,70 @@ def test_the_relayer_is_started_again(service: Service, consortium: Consortium) 
     service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
 
 
+def test_workers_are_started_again(service: Service, consortium: Consortium) -> None:
+    """Also when all that serve HTTP are killed."""
+    os.kill(service.child("http_process"), signal.SIGKILL)
+    service.wait_for(lambda: service.get("/healthz").status_code == 200 and service.child("http_process") != 0)
+    lot = consortium.open_lot()
+    service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+
+
+def test_a_port_in_use_is_said(service: Service, consortium: Consortium, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    second = prepare(consortium, other)
+    second.config.write_text(second.config.read_text().replace(f"port = {second.port}", f"port = {service.port}"))
+    done = subprocess.run(
+        [TALLY, "gateway", "run", "--config", str(second.config)], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 78, done.stderr.decode()
+    assert b"gateway.port" in done.stderr
+    assert service.get("/healthz").status_code == 200
+
+
+def test_a_second_gateway_on_the_same_data_is_refused(service: Service, tmp_path: Path) -> None:
+    """One writer of a read model, and one of a relayer key."""
+    text = service.config.read_text().replace(f"port = {service.port}", f"port = {free_port()}")
+    second = tmp_path / "second.toml"
+    second.write_text(text)
+    done = subprocess.run(
+        [TALLY, "gateway", "run", "--config", str(second)], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 78, done.stderr.decode()
+    assert b"Another process writes the read model" in done.stderr
+    assert service.get("/readyz").status_code == 200
+
+
 def test_signature_of_another_key(service: Service, consortium: Consortium) -> None:
     lot = consortium.open_lot()
     service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
     ders = issue_certificates(consortium.members[VENDOR], 1, now=consortium.now())
     content = envelope_content(consortium, ders, lot, signer=consortium.members[OEM].keys["station"])
     assert problem_code_of(service.post("/v1/submissions", content), 403) == "bad-signature"
+
+
+def test_ledger_down_and_back(tmp_path: Path) -> None:
+    """While the ledger is away a fresh gateway still takes in; what it took reaches the ledger once that is back."""
+    port = free_port()
+    with EmbeddedEngine(tmp_path / "chain", port=port) as engine:
+        consortium = found_consortium([engine.endpoint], tmp_path / "consortium")
+        lot = consortium.open_lot()
+        ders = issue_certificates(consortium.members[VENDOR], 2, now=consortium.now())
+        content = envelope_content(consortium, ders, lot)
+        service = prepare(consortium, tmp_path)
+        service.start()
+        service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
+    try:
+        response = service.post("/v1/submissions", content)
+        assert response.status_code == 202, response.text
+        location = response.headers["Location"]
+        assert service.get(location).json()["state"] in {"stored", "sent"}
+        with EmbeddedEngine(tmp_path / "chain", port=port):
+            service.wait_for(lambda: service.get(location).json().get("state") == "on_ledger")
+            assert [each["state"] for each in service.get(location).json()["entries"]] == ["submitted"] * 2
+    finally:
+        consortium.close()
+        assert service.stop() == 0
 
 
 def _wait_for_port(port: int) -> None:

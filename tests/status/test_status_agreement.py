@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from pki_chain.chain.engine.embedded import EmbeddedEngine
 from pki_chain.chain.ledger import CertificateStatus
 from pki_chain.index.indexer import Indexer
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import HoldKind, Status
 from pki_chain.status.certificate_status import derive_status
 from pki_chain.x509.certificate import Certificate, parse_certificate
-from tests.ledger import AUTHORITY, OEM, OPERATOR, VENDOR, Consortium, consortium, issue_certificates, ledger_engine
+from pki_chain.x509.profile import SMALL_CELL
+from tests.ledger import (
+    AUTHORITY,
+    OEM,
+    OPERATOR,
+    VENDOR,
+    Consortium,
+    consortium,
+    found_consortium,
+    issue_certificates,
+    ledger_engine,
+)
 
 __all__ = ["consortium", "ledger_engine"]
 
@@ -31,6 +44,12 @@ class Observer:
 
     def close(self) -> None:
         self._indexer.close()
+
+    def lot_used(self, number: int) -> int:
+        """How many certificates the read model has counted for a lot."""
+        lot = self._model.lot(number)
+        assert lot is not None
+        return lot.used
 
     def agreed(self, certificate: Certificate) -> Status:
         """The state, after checking that both give the same answer at the same block."""
@@ -120,6 +139,32 @@ def test_holds_and_revocation(consortium: Consortium, observer: Observer) -> Non
     assert consortium.send(call).succeeded
     assert observer.agreed(certificate) == Status.REVOKED
     assert observer.agreed(other) == Status.VALID
+
+
+def test_lapsed_and_again(ledger_engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile whose window is five seconds: the entry lapses, comes again under another batch, keeps its hold."""
+    monkeypatch.setattr("tests.ledger.BUILT_IN_PROFILES", (replace(SMALL_CELL, window_seconds=5),))
+    founded = found_consortium([ledger_engine.endpoint], tmp_path / "consortium")
+    observer = Observer(founded, tmp_path / "index.sqlite")
+    try:
+        lot = founded.open_lot()
+        (der,) = issue_certificates(founded.members[VENDOR], 1, now=founded.now())
+        certificate = parse_certificate(der)
+        _PARSED[certificate.certificate_id] = certificate
+        founded.submit([der], lot)
+        order(founded, VENDOR, "duty", certificate.certificate_id, HoldKind.OWNER)
+        end = time.monotonic() + 60
+        while observer.agreed(certificate) != Status.LAPSED:
+            assert time.monotonic() < end
+            founded.open_lot()  # a block, so that the ledger's time goes on
+        batch = founded.submit([der], lot)
+        receipts = [founded.endorse(batch, member) for member in (OPERATOR, OEM)]
+        in_time = all(receipt.succeeded for receipt in receipts)
+        assert observer.agreed(certificate) == (Status.HELD if in_time else Status.LAPSED)
+        assert founded.ledger.lot(lot).used == observer.lot_used(lot) == 1
+    finally:
+        observer.close()
+        founded.close()
 
 
 def test_unknown(consortium: Consortium) -> None:

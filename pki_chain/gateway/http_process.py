@@ -1,0 +1,72 @@
+"""The gateway's first process: the HTTP server and its workers. `python -m` this module FILE SUPERVISOR."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+
+from pki_chain.config import MemberConfig
+from pki_chain.gateway.front import MAX_BODY_BYTES
+from pki_chain.gateway.logs import JsonFormatter, configure_logs
+from pki_chain.gateway.parent import watch_parent
+from pki_chain.gateway.worker import CONFIG_VARIABLE
+
+MOST_REQUESTS_A_WORKER: Final = 256
+HEADER_TIMEOUT_MS: Final = 10_000
+WORKER_STOP_TIMEOUT_S: Final = 10
+
+
+def serve(config: MemberConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
+    server = Granian(
+        "pki_chain.gateway.worker:create",
+        address=config.gateway.host,
+        port=config.gateway.port,
+        interface=Interfaces.ASGINL,
+        factory=True,
+        workers=config.gateway.workers,
+        websockets=False,
+        backpressure=MOST_REQUESTS_A_WORKER,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
+        respawn_failed_workers=True,
+        workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
+        log_dictconfig=_logs(),
+    )
+    server.serve()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve by this configuration file."""
+    configure_logs("server")
+    watch_parent(int(arguments[1]), _stop)
+    serve(MemberConfig.load(Path(arguments[0])))
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _logs() -> dict[str, object]:
+    """The server's own messages in our form."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "loggers": {
+            "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+            "granian.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        },
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
