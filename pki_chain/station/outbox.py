@@ -261,6 +261,18 @@ class StationOutbox:
             if over:
                 connection.execute("UPDATE batches SET state = ? WHERE id = ?", (BatchState.OVER, batch.id))
 
+    def take_back(self, batch: SignedBatch) -> None:
+        """End a batch that the ledger cannot take at once; its entries wait again, and the try does not count.
+
+        One try stays on record: the batch was out in the world and may still reach the ledger by another relayer.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE entries SET state = ?, tries = max(tries - 1, 1) WHERE batch = ? AND state = ?",
+                (EntryState.WAITING, batch.id, EntryState.SENT),
+            )
+            connection.execute("UPDATE batches SET state = ? WHERE id = ?", (BatchState.OVER, batch.id))
+
     def counts(self) -> dict[EntryState, int]:
         """How many certificates stand where; states without any are left out."""
         found = self._connection.execute("SELECT state, count(*) FROM entries GROUP BY state")

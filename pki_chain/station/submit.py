@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +46,16 @@ _FINAL_TEXTS: Final = {
 """What a gateway may say of an entry that is decided; everything that was valid once counts as accepted."""
 
 _DEADLINE_CODES: Final = frozenset({"deadline-passed", "deadline-too-near"})
+_TOO_LARGE_CODES: Final = frozenset({"batch-too-large", "body-too-large"})
 _UNKNOWN_CODES: Final = frozenset({"unknown-lot", "unknown-station", "unknown-profile"})
 _LAG_S: Final = 30.0
 """Refusals that may come of a gateway's read model being behind, and for how long that is believed."""
+
+_FRESH_SIGNATURE_HELPS: Final = ("RegistryDeadlinePassed", "RegistryNonceUsed", "Send the call again")
+"""Of failures of a whole submission: it waited too long, its nonce is used, or the relayer lost its own nonce."""
+
+_CONTRACT_ERROR: Final = re.compile(r"\b(Registry|Consortium)[A-Z]")
+"""A contract's own error: a smaller batch would get the same. What fails without one ran out of gas or is too large."""
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +170,7 @@ class Station:
             raise trouble
         return False
 
-    def _sign(self, lot: int, profile: int, entries: list[Entry]) -> None:
+    def _sign(self, lot: int, profile: int, entries: Sequence[Entry]) -> None:
         submission = Submission(
             station=self._signer.address,
             profile=profile,
@@ -191,6 +199,9 @@ class Station:
         if code in _DEADLINE_CODES:
             self._give_back(batch, refused.message)
             return
+        if code in _TOO_LARGE_CODES and len(batch.entries) > 1:
+            self._halve(batch, refused.message)
+            return
         first = self._first_refused.setdefault(batch.id, self._clock())
         if code in _UNKNOWN_CODES and self._clock() - first < _LAG_S:
             return  # a gateway may not have read yet what the ledger has: the next step asks again
@@ -204,6 +215,17 @@ class Station:
             # The gateway that acknowledged is away, and this one never heard of the batch: give it the same bytes.
             self._post(batch)
             return
+        if answer.get("batch") is None and answer.get("nonce") != str(batch.submission.nonce):
+            self._post(batch)  # what it knows is an earlier attempt that never reached the ledger
+            return
+        failure = str(answer.get("failure") or "")
+        if answer.get("state") == "failed" and answer.get("batch") is None:
+            if any(text in failure for text in _FRESH_SIGNATURE_HELPS):
+                self._give_back(batch, failure)
+                return
+            if len(batch.entries) > 1 and not _CONTRACT_ERROR.search(failure):
+                self._halve(batch, failure)
+                return
         told, _ = read_outcomes(batch, answer)
         outcomes = [(entry, outcome) for entry, each in told if (outcome := self._judge(entry, each))]
         undecided = sum(entry.state is EntryState.SENT for entry in batch.entries) - len(outcomes)
@@ -226,6 +248,14 @@ class Station:
         outcome = Outcome(EntryState.LAPSED, 0, why)
         settled = [(entry, self._again_or(entry, outcome)) for entry in batch.entries if entry.state is EntryState.SENT]
         self._outbox.settle(batch, settled, over=True)
+
+    def _halve(self, batch: SignedBatch, why: str) -> None:
+        """Sign the two halves instead. Killed in between, they wait together, and are halved again."""
+        log.warning("batch %s of %d is sent again in halves: %s", batch.digest.hex(), len(batch.entries), why)
+        self._outbox.take_back(batch)
+        middle = len(batch.entries) // 2
+        for half in (batch.entries[:middle], batch.entries[middle:]):
+            self._sign(batch.submission.lot, batch.submission.profile, half)
 
     def _again_or(self, entry: Entry, outcome: Outcome) -> Outcome:
         """A lapsed entry waits for a new batch, as long as it has tries left."""
@@ -262,8 +292,6 @@ def _outcome(state: EntryState, told: object) -> Outcome:
     if state is EntryState.VALID or not isinstance(told, dict):
         return Outcome(state)
     number, text, remedy = told.get("number"), told.get("text"), told.get("remedy")
-    if "RegistryDeadlinePassed" in str(text):
-        state = EntryState.LAPSED  # it waited too long at the gateway: a new signature helps
     return Outcome(state, number if isinstance(number, int) else 0, f"{text}; {remedy}")
 
 

@@ -211,6 +211,116 @@ def test_the_lapse_of_an_earlier_attempt_says_nothing_of_this_one(tmp_path: Path
         assert line.outbox.counts() == {EntryState.SENT: 1}
 
 
+def failed(gateway: ScriptedGateway, text: str, *, more_than: int = 0) -> Callable[[str], tuple[int, Any]]:
+    """Submissions of more certificates than that failed on the ledger; the others are valid. Looked up by digest."""
+
+    def get(path: str) -> tuple[int, Any]:
+        posted = next(each for each in reversed(gateway.posted) if path.endswith(digest_of(each)))
+        count = len(posted["certificates"])
+        if count <= more_than:
+            entries = [{"sha256": None, "state": "valid", "reason": None}] * count
+            return 200, {"nonce": posted["nonce"], "batch": 1, "state": "settled", "entries": entries}
+        told = {"number": 0, "name": "batch_refused", "text": text, "remedy": "correct it and submit again"}
+        entries = [{"sha256": None, "state": "refused", "reason": told}] * count
+        content = {"nonce": posted["nonce"], "batch": None, "state": "failed", "failure": text, "entries": entries}
+        return 200, content
+
+    return get
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The call ran out of its 16777216 gas.", "The contract refused without giving a reason."],
+)
+def test_a_batch_that_ran_out_of_gas_is_sent_again_in_halves(
+    tmp_path: Path, gateway: ScriptedGateway, text: str
+) -> None:
+    gateway.get = failed(gateway, text, more_than=3)
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(10), rules())
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        assert line.outbox.counts() == {EntryState.VALID: 10}
+    sizes = sorted(len(posted["certificates"]) for posted in gateway.posted)
+    assert sizes == [2, 2, 3, 3, 5, 5, 10]
+    assert len({posted["nonce"] for posted in gateway.posted}) == len(gateway.posted)
+
+
+def test_a_certificate_that_runs_out_of_gas_alone_is_refused_with_the_reason(
+    tmp_path: Path, gateway: ScriptedGateway
+) -> None:
+    gateway.get = failed(gateway, "The call ran out of its 16777216 gas.")
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(2), rules())
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        entries = line.outbox.entries()
+    assert [entry.state for entry in entries] == [EntryState.REFUSED, EntryState.REFUSED]
+    assert "ran out of its 16777216 gas" in entries[0].explanation
+    assert [len(posted["certificates"]) for posted in gateway.posted] == [2, 1, 1]
+
+
+def test_what_a_contract_refuses_as_a_whole_is_not_halved(tmp_path: Path, gateway: ScriptedGateway) -> None:
+    gateway.get = failed(gateway, "RegistryStationNotInLot(0x00, 7)")
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(4), rules())
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        assert line.outbox.counts() == {EntryState.REFUSED: 4}
+    assert len(gateway.posted) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["RegistryNonceUsed(0x00, 9)", "RegistryDeadlinePassed(7)", "... Send the call again."]
+)
+def test_what_a_fresh_signature_mends_is_signed_anew(tmp_path: Path, gateway: ScriptedGateway, text: str) -> None:
+    gateway.get = failed(gateway, text)
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(2), rules())
+        line.step()
+        line.step()
+        gateway.get = decided(gateway, "valid", "valid")
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        assert line.outbox.counts() == {EntryState.VALID: 2}
+    first, second = gateway.posted
+    assert first["nonce"] != second["nonce"]
+    assert first["certificates"] == second["certificates"]
+
+
+def test_a_batch_that_a_gateway_calls_too_large_is_halved(tmp_path: Path, gateway: ScriptedGateway) -> None:
+    too_large = (413, {"code": "batch-too-large", "detail": "Split the batch."})
+    gateway.post = lambda content: too_large if len(content["certificates"]) > 1 else take(content)
+    gateway.get = failed(gateway, "", more_than=9)
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(3), rules())
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        assert line.outbox.counts() == {EntryState.VALID: 3}
+
+
+def test_halves_survive_a_crash_between_them(
+    tmp_path: Path, gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.get = failed(gateway, "The call ran out of its 16777216 gas.", more_than=2)
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(4), rules())
+        line.step()
+        with monkeypatch.context() as patch:
+            patch.setattr(line, "_sign", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                line.step()
+    with station(tmp_path, gateway.address) as line:
+        assert line.run(threading.Event(), timeout_s=10, poll_s=0.02)
+        assert line.outbox.counts() == {EntryState.VALID: 4}
+
+
+def test_the_failure_of_an_earlier_attempt_says_nothing_of_this_one(tmp_path: Path, gateway: ScriptedGateway) -> None:
+    told = failed(gateway, "RegistryLotClosed(7)")
+    gateway.get = lambda path: (200, {**told(path)[1], "nonce": "1"})
+    with station(tmp_path, gateway.address) as line:
+        line.take_in(7, 2, certificates(1), rules())
+        line.step()
+        line.step()
+        assert line.outbox.counts() == {EntryState.SENT: 1}
+    assert gateway.posted[0] == gateway.posted[1], "the gateway that knows only an earlier attempt was not given this"
+
+
 def test_a_passed_deadline_is_signed_anew(tmp_path: Path, gateway: ScriptedGateway) -> None:
     now = [1_790_000_000.0]
     gateway.post = lambda _: (503, {"detail": "later"})
