@@ -1,4 +1,4 @@
-"""Gas a certificate, from receipts of the embedded engine: submission and three endorsements, at several batch sizes."""
+"""Gas a certificate, from receipts of the embedded engine: a submission and three endorsements, by batch size."""
 
 from __future__ import annotations
 

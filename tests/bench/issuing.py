@@ -47,11 +47,10 @@ def _least(count: int) -> int:
 def _openssl(count: int) -> int:
     with tempfile.TemporaryDirectory() as directory:
         for number in range(count):
+            certificate = f"{directory}/{number}"
+            command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {directory}/key"
             subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-                + ["-keyout", f"{directory}/key", "-out", f"{directory}/{number}", "-subj", "/O=Bench Cells"],
-                check=True,
-                capture_output=True,
+                [*command.split(), "-out", certificate, "-subj", "/O=Bench Cells"], check=True, capture_output=True
             )
     return count
 

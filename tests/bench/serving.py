@@ -109,7 +109,8 @@ def _wrk(address: str) -> tuple[float, int, float]:
     assert "Socket errors" not in text, text
     rate, count = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"(\d+) requests in", text)
     tail = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-    assert rate and count and tail, text
+    if not (rate and count and tail):
+        raise AssertionError(text)
     unit = {"us": 1e-3, "ms": 1.0, "s": 1e3}[tail[2]]
     return float(rate[1]), int(count[1]), float(tail[1]) * unit
 
@@ -129,7 +130,7 @@ def _nginx() -> float | None:
         )
         server = subprocess.Popen([nginx, "-c", str(root / "nginx.conf"), "-e", str(root / "error.log")])
         try:
-            wait_until("nginx is up", lambda: (root / "pid").exists())
+            wait_until("nginx is up", (root / "pid").exists)
             return _wrk(f"http://127.0.0.1:{port}/file")[0]
         finally:
             server.terminate()
