@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
 
-say() { printf '\033[2m[set-up]\033[0m %s\n' "$*" >&2; }
+say() { printf '[set-up] %s\n' "$*" >&2; }
 fail() { printf '[set-up] %s\n' "$*" >&2; exit 1; }
 
 # Mirrors are slow at times: try again, later and later, then give up loudly.
