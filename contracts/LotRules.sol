@@ -5,14 +5,40 @@ import {NameSpaces} from "./NameSpaces.sol";
 import {ICertificateRegistry} from "./interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
 
+/// @notice What is kept of a lot.
+/// @param used Certificates that got a slot.
+struct LotRecord {
+    ICertificateRegistry.LotTerms terms;
+    uint32 used;
+    uint40 openedAt;
+    bool closed;
+}
+
 /// @title Which lots may be opened
 /// @notice All ranges lie in name spaces of the owner, so that a submission need not look at name spaces again.
 library LotRules {
     uint256 private constant MAXIMUM_RANGES = 8;
     uint256 private constant MAXIMUM_STATIONS = 8;
 
-    /// @notice Reverts with `RegistryBadLot` unless the terms may be opened now.
-    function requireTerms(IConsortium consortium, ICertificateRegistry.LotTerms calldata terms) external view {
+    function hashTerms(ICertificateRegistry.LotTerms calldata terms) external pure returns (bytes32) {
+        return keccak256(abi.encode(terms));
+    }
+
+    /// @notice Records a lot. Reverts with `RegistryBadLot` unless the terms may be opened now.
+    function open(
+        LotRecord storage lot,
+        IConsortium consortium,
+        ICertificateRegistry.LotTerms calldata terms,
+        uint40 id,
+        address by
+    ) external {
+        _requireTerms(consortium, terms);
+        lot.terms = terms;
+        lot.openedAt = uint40(block.timestamp);
+        emit ICertificateRegistry.LotOpened(id, terms.owner, by, terms);
+    }
+
+    function _requireTerms(IConsortium consortium, ICertificateRegistry.LotTerms calldata terms) private view {
         IConsortium.Profile memory profile = consortium.profile(terms.profile);
         if (!profile.active) revert ICertificateRegistry.RegistryUnknownProfile(terms.profile);
         if (terms.maximum == 0) revert ICertificateRegistry.RegistryBadLot("maximum is 0");

@@ -103,6 +103,12 @@ contract RegistryHandler is LedgerTest {
     }
 }
 
+/// @notice What forge asks for: which functions it may call.
+struct FuzzSelector {
+    address addr;
+    bytes4[] selectors;
+}
+
 contract RegistryInvariantsTest {
     RegistryHandler private handler;
 
@@ -110,6 +116,18 @@ contract RegistryInvariantsTest {
 
     function setUp() external {
         handler = new RegistryHandler();
+    }
+
+    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
+        targets = new FuzzSelector[](1);
+        targets[0].addr = address(handler);
+        targets[0].selectors = new bytes4[](6);
+        targets[0].selectors[0] = RegistryHandler.submitSome.selector;
+        targets[0].selectors[1] = RegistryHandler.endorseOne.selector;
+        targets[0].selectors[2] = RegistryHandler.holdOne.selector;
+        targets[0].selectors[3] = RegistryHandler.releaseOne.selector;
+        targets[0].selectors[4] = RegistryHandler.revokeOne.selector;
+        targets[0].selectors[5] = RegistryHandler.wait.selector;
     }
 
     function targetContracts() external view returns (address[] memory targets) {
