@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from eth_abi.abi import encode
@@ -18,14 +20,18 @@ from pki_chain.chain.ledger import LedgerClient
 from pki_chain.chain.signer import Signer
 from pki_chain.chain.typed_data import TypedData, TypedTexts, founding_hash
 from pki_chain.config import ConsortiumFile
-from pki_chain.errors import ConfigurationError, LedgerUnavailableError, RefusedError
+from pki_chain.errors import ConfigurationError, InputError, LedgerUnavailableError, RefusedError
 from pki_chain.ports import Address, MemberState, Role
 
 P256VERIFY = Address("0x0000000000000000000000000000000000000100")
 """Source: EIP-7951."""
 
+CONTRACTS = ("Consortium", "Directory", "CertificateRegistry")
 REGISTRIES = ("CertificateRegistry",)
 """Contracts that the Directory names."""
+
+_OWN_ADDRESS = bytes.fromhex("305f5260205ff3")
+"""Creation code that answers where it is created: ADDRESS, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN."""
 
 _RECEIPT_TIMEOUT_S = 120.0
 _POLL_S = 0.1
@@ -40,6 +46,18 @@ _KNOWN_SIGNATURE = bytes.fromhex(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Contracts that stand and wait to be founded: what founders verify and sign.
+
+    `file` is the consortium's file to be; `libraries` says where each library stands, by its name.
+    """
+
+    file: ConsortiumFile
+    founding: FullFounding
+    libraries: Mapping[str, Address]
+
+
 def deploy(
     connection: Connection,
     signer: Signer,
@@ -47,38 +65,143 @@ def deploy(
     founding: FoundingPlan,
     sign_founding: Callable[[TypedData], Sequence[bytes]],
 ) -> ConsortiumFile:
-    """Deploy libraries, Consortium, Directory, CertificateRegistry; found; check what then stands on the ledger.
+    """Deploy and found in one go, for founders whose keys are at hand.
 
     `sign_founding` gets the text `Found` and returns a signature of each founder, in the order of the plan. `signer`
-    (use `Signer.ephemeral()`) pays nothing and keeps no right. Raises `ConfigurationError` when the chain has no
-    P256VERIFY, `RefusedError` when a contract refuses the plan, `LedgerUnavailableError`.
+    (use `Signer.ephemeral()`) pays nothing and keeps no right. Raises as `deploy_contracts` and `found`.
+    """
+    deployment = deploy_contracts(connection, signer, salt, founding)
+    signatures = sign_founding(TypedTexts(deployment.file).found(deployment.file.founding_hash))
+    return found(connection, signer, deployment, signatures)
+
+
+def deploy_contracts(connection: Connection, signer: Signer, salt: bytes, founding: FoundingPlan) -> Deployment:
+    """Deploy libraries, Consortium, Directory and CertificateRegistry; nobody has a right there until it is founded.
+
+    The plan's founders are bound into the Consortium: only with all their signatures can it be founded. Raises
+    `ConfigurationError` when the chain has no P256VERIFY, `RefusedError`, `LedgerUnavailableError`.
     """
     verify_p256(connection)
     deployer = _Deployer(connection, signer)
-    founders_hash = keccak(encode(["address[]"], [list(founding.founders)]))
-    consortium = deployer.create("Consortium", encode(["bytes32", "bytes32"], [salt, founders_hash]))
+    consortium = deployer.create("Consortium", _consortium_arguments(salt, founding))
     directory = deployer.create("Directory", encode(["address"], [consortium]))
     registry = deployer.create("CertificateRegistry", encode(["address"], [consortium]))
-    located = {"CertificateRegistry": registry}
-    entries = tuple(
-        DirectoryPlan(keccak(name.encode()), located[name], deployer.code_hashes[name]) for name in REGISTRIES
-    )
-    full = FullFounding(founding, directory, entries)
+    full = FullFounding(founding, directory, _entries({"CertificateRegistry": registry}, deployer.code_hashes))
     file = ConsortiumFile(
         chain_id=deployer.chain_id,
         salt=salt,
         consortium=consortium,
         directory=directory,
         certificate_registry=registry,
-        code_hashes=deployer.code_hashes,
+        code_hashes=MappingProxyType(deployer.code_hashes),
         endpoints=connection.endpoints,
         founding_block=deployer.first_block,
         founding_hash=founding_hash(full),
     )
-    signatures = tuple(sign_founding(TypedTexts(file).found(file.founding_hash)))
-    deployer.send(consortium, full.call_data(signatures))
-    verify_founding(file, founding, LedgerClient(file, connection=connection))
+    return Deployment(file, full, MappingProxyType(deployer.libraries))
+
+
+def found(
+    connection: Connection, signer: Signer, deployment: Deployment, signatures: Sequence[bytes]
+) -> ConsortiumFile:
+    """Found with a signature of each founder, in the order of the plan, and check what then stands on the ledger.
+
+    Raises `RefusedError` when a contract refuses plan or signatures, `LedgerUnavailableError`.
+    """
+    file = deployment.file
+    deployer = _Deployer(connection, signer)
+    deployer.send(file.consortium, deployment.founding.call_data(tuple(signatures)))
+    verify_founding(file, deployment.founding.plan, LedgerClient(file, connection=connection))
     return file
+
+
+def verify_deployment(connection: Connection, deployment: Deployment) -> None:
+    """Check that what a founder is asked to sign is what this package would have deployed, and is not founded yet.
+
+    1. The chain is the one that the file names and verifies P-256 signatures.
+    2. Each contract's and library's code is what this package's own artifacts give with the plan's arguments.
+    3. The Directory's entries and the hash to be signed follow from plan and code.
+    4. Nobody has founded the Consortium.
+
+    All is asked of `connection`: give a founder's own. Raises `RefusedError` naming what differs, `InputError`,
+    `ConfigurationError`, `LedgerUnavailableError`.
+    """
+    file, full = deployment.file, deployment.founding
+    if connection.chain_id() != file.chain_id:
+        raise RefusedError(
+            f"This ledger has chain id {connection.chain_id()}, the plan {file.chain_id}. Use the right endpoint."
+        )
+    verify_p256(connection)
+    if set(deployment.libraries) != _needed_libraries(CONTRACTS):
+        raise InputError("The plan does not name exactly the libraries of this version. Compare versions.")
+    consortium = encode(["address"], [file.consortium])
+    located = [(name, address, b"") for name, address in deployment.libraries.items()]
+    located += [
+        ("Consortium", file.consortium, _consortium_arguments(file.salt, full.plan)),
+        ("Directory", file.directory, consortium),
+        ("CertificateRegistry", file.certificate_registry, consortium),
+    ]
+    hashes = {
+        name: _verify_built(connection, name, address, _creation_code(name, deployment.libraries) + arguments)
+        for name, address, arguments in located
+    }
+    entries = _entries({"CertificateRegistry": file.certificate_registry}, hashes)
+    if dict(file.code_hashes) != hashes or full.entries != entries or full.directory != file.directory:
+        raise RefusedError(
+            "The plan's code hashes or Directory entries are not those of the contracts on the ledger. Do not sign: "
+            "ask who made the plan."
+        )
+    if file.founding_hash != founding_hash(full):
+        raise RefusedError("The plan's founding hash is not that of its content. Do not sign: ask who made the plan.")
+    if LedgerClient(file, connection=connection).member_count() != 0:
+        raise RefusedError(f"The consortium at {file.consortium} is founded already. Nothing is left to sign.")
+
+
+def _verify_built(connection: Connection, name: str, address: Address, creation: bytes) -> bytes:
+    """keccak256 of the code at an address, which must be what this creation code gives."""
+    sender = Signer.ephemeral().address
+    expected, simulated = (
+        parse_bytes(
+            connection.request("eth_call", [call_object(None, code, sender=sender, gas=TRANSACTION_GAS), "latest"])
+        )
+        for code in (creation, _OWN_ADDRESS)
+    )
+    # A library keeps its own address in its code, to refuse calls that are not delegated.
+    expected = expected.replace(simulated[-20:], bytes.fromhex(address[2:]))
+    stands = parse_bytes(connection.request("eth_getCode", [address, "latest"]))
+    if not stands or stands != expected:
+        raise RefusedError(
+            f"The code of {name} at {address} is not what this version of the package makes. Do not sign: compare "
+            "versions with the other founders."
+        )
+    return keccak(stands)
+
+
+def _consortium_arguments(salt: bytes, plan: FoundingPlan) -> bytes:
+    founders_hash = keccak(encode(["address[]"], [list(plan.founders)]))
+    return encode(["bytes32", "bytes32"], [salt, founders_hash])
+
+
+def _entries(located: Mapping[str, Address], hashes: Mapping[str, bytes]) -> tuple[DirectoryPlan, ...]:
+    return tuple(DirectoryPlan(keccak(name.encode()), located[name], hashes[name]) for name in REGISTRIES)
+
+
+def _needed_libraries(contracts: Iterable[str]) -> set[str]:
+    """Libraries of these contracts, and the libraries of those."""
+    linked = {library for contract in contracts for library in load_artifact(contract).links}
+    return linked | _needed_libraries(linked) if linked else set()
+
+
+def _creation_code(contract: str, libraries: Mapping[str, Address]) -> bytes:
+    """A contract's creation code with the libraries' addresses in its blanks. Raises `InputError`."""
+    artifact = load_artifact(contract)
+    code = list(artifact.bytecode)
+    for library, places in artifact.links.items():
+        if library not in libraries:
+            raise InputError(f"{contract} needs library {library}, and its address is not given. Name all libraries.")
+        for place in places:
+            code[2 * place : 2 * place + 40] = libraries[library][2:].lower()
+    return bytes.fromhex("".join(code))
 
 
 def verify_p256(connection: Connection) -> None:
@@ -151,21 +274,17 @@ class _Deployer:
     def __init__(self, connection: Connection, signer: Signer) -> None:
         self._connection = connection
         self._signer = signer
-        self._libraries: dict[str, Address] = {}
+        self.libraries: dict[str, Address] = {}
         self.chain_id = connection.chain_id()
         self.code_hashes: dict[str, bytes] = {}
         self.first_block = parse_quantity(connection.request("eth_blockNumber", [])) + 1
 
     def create(self, contract: str, arguments: bytes = b"") -> Address:
         """Deploy a contract, its libraries first, and check its code on the ledger against what its creation gives."""
-        artifact = load_artifact(contract)
-        code = list(artifact.bytecode)
-        for library, places in artifact.links.items():
-            if library not in self._libraries:
-                self._libraries[library] = self.create(library)
-            for place in places:
-                code[2 * place : 2 * place + 40] = self._libraries[library][2:].lower()
-        creation = bytes.fromhex("".join(code)) + arguments
+        for library in load_artifact(contract).links:
+            if library not in self.libraries:
+                self.libraries[library] = self.create(library)
+        creation = _creation_code(contract, self.libraries) + arguments
         expected = self._connection.request(
             "eth_call", [call_object(None, creation, sender=self._signer.address, gas=TRANSACTION_GAS), "latest"]
         )

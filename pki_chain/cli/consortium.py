@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pki_chain.cli.founding import found, plan, prepare, sign
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
@@ -40,6 +41,10 @@ key_option = click.option(
 @command_group("consortium")
 def consortium() -> None:
     """Who is in the consortium, and what it decides: more than two thirds of all members."""
+
+
+for command in (prepare, plan, sign, found):
+    consortium.add_command(command)
 
 
 @consortium.command()

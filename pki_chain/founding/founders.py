@@ -14,7 +14,8 @@ from pki_chain.errors import ConfigurationError
 from pki_chain.ports import MemberKind, NameKind, NameSpace
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_KINDS = {kind.name.lower().replace("_", "-"): kind for kind in MemberKind}
+KINDS = {kind.name.lower().replace("_", "-"): kind for kind in MemberKind}
+"""Kinds of member, as people spell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,8 @@ def _founder(where: str, table: Mapping[str, Any]) -> Founder:
             raise ConfigurationError(f"{where}: {key} is missing or not a {kind.__name__}")
     if not _LABEL.fullmatch(table["label"]):
         raise ConfigurationError(f"{where}: label {table['label']!r} is not 1 to 32 of a-z, 0-9 and -")
-    if table["kind"] not in _KINDS:
-        raise ConfigurationError(f"{where}: kind {table['kind']!r} is not one of {', '.join(_KINDS)}")
+    if table["kind"] not in KINDS:
+        raise ConfigurationError(f"{where}: kind {table['kind']!r} is not one of {', '.join(KINDS)}")
     if not 1 <= len(table["name"].encode()) <= 64:
         raise ConfigurationError(f"{where}: name must have 1 to 64 octets in UTF-8")
     for key in ("station", "relayer"):
@@ -139,7 +140,7 @@ def _founder(where: str, table: Mapping[str, Any]) -> Founder:
             raise ConfigurationError(f"{where}: {key} is not true or false")
     return Founder(
         label=table["label"],
-        kind=_KINDS[table["kind"]],
+        kind=KINDS[table["kind"]],
         name=table["name"],
         spaces=tuple(parse_space(str(each)) for each in table["spaces"]),
         has_station=table.get("station", False),

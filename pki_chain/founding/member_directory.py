@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pki_chain.chain.founding import MemberPlan
 from pki_chain.chain.signer import Keystore, create_passphrase, load_passphrase
-from pki_chain.errors import StorageError
+from pki_chain.errors import ConfigurationError, StorageError
 from pki_chain.founding.founders import Founder
 from pki_chain.ports import Address
 
@@ -18,6 +20,11 @@ ENDORSER = "endorser"
 STATION = "station"
 RELAYER = "relayer"
 """Labels of a member's keys in its keystore."""
+
+SETTINGS = "tally.toml"
+FOUNDER_FILE = "founder.json"
+CONSORTIUM_FILE = "consortium.json"
+_NO_NUMBER = re.compile(r"^id = 0$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,22 @@ class MemberDirectory:
         """Open the member's keystore."""
         return Keystore(self.path / "keystore", load_passphrase(self.passphrase_file))
 
+    def plan(self) -> MemberPlan:
+        """This member as founders plan it."""
+
+        def accounts(label: str) -> tuple[Address, ...]:
+            return (self.accounts[label],) if label in self.accounts else ()
+
+        return MemberPlan(
+            kind=self.founder.kind,
+            name=self.founder.name,
+            administrators=accounts(ADMINISTRATOR),
+            duty_accounts=accounts(DUTY),
+            endorsers=accounts(ENDORSER),
+            stations=accounts(STATION),
+            spaces=self.founder.spaces,
+        )
+
 
 def create_member_directory(path: Path, founder: Founder) -> MemberDirectory:
     """Make the directory (mode 0700) with a fresh passphrase and keys.
@@ -69,12 +92,12 @@ def create_member_directory(path: Path, founder: Founder) -> MemberDirectory:
     return MemberDirectory(path, founder, {label: keystore.create(label) for label in labels})
 
 
-def write_settings(directory: MemberDirectory, member_id: int, consortium_file: Path, services: Services) -> None:
-    """Write tally.toml and rules.toml. Raises `StorageError`."""
+def write_settings(directory: MemberDirectory, services: Services) -> None:
+    """Write tally.toml, with the number 0 until `number_member`, and rules.toml. Raises `StorageError`."""
     founder = directory.founder
     sections: list[tuple[str, dict[str, object]]] = [
-        ("member", {"id": member_id, "name": founder.name}),
-        ("ledger", {"consortium": str(consortium_file), "timeout_s": services.timeout_s}),
+        ("member", {"id": 0, "name": founder.name}),
+        ("ledger", {"consortium": CONSORTIUM_FILE, "timeout_s": services.timeout_s}),
         ("keystore", {"directory": "keystore", "passphrase_file": "keystore/passphrase"}),
         ("validator", {"rules": "rules.toml", "data": "data/validator", "endorser": ENDORSER}),
         (
@@ -97,10 +120,28 @@ def write_settings(directory: MemberDirectory, member_id: int, consortium_file: 
         for name, table in sections
     )
     try:
-        (directory.path / "tally.toml").write_text(f"# {founder.name}\n{text}", encoding="utf-8")
+        (directory.path / SETTINGS).write_text(f"# {founder.name}\n{text}", encoding="utf-8")
         (directory.path / "rules.toml").write_text(DEFAULT_RULES, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write the settings of {founder.label} in {directory.path}: {error}") from error
+
+
+def number_member(path: Path, number: int) -> None:
+    """Put the member's number, which the plan gives, into the settings in its directory.
+
+    Raises `ConfigurationError` when they have another already, `StorageError`.
+    """
+    settings = path / SETTINGS
+    try:
+        text = settings.read_text(encoding="utf-8")
+        if re.search(rf"^id = {number}$", text, re.MULTILINE):
+            return
+        numbered, count = _NO_NUMBER.subn(f"id = {number}", text)
+        if count != 1:
+            raise ConfigurationError(f"{settings}: member.id is not 0, nor {number} as in the plan: correct it")
+        settings.write_text(numbered, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot put the member's number into {settings}: {error}") from error
 
 
 DEFAULT_RULES = """\

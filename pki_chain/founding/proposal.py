@@ -20,14 +20,13 @@ from pki_chain.chain.founding import (
     PROFILE_FIELDS,
     PROFILE_SEED_TYPE,
     SPACE_TYPE,
-    MemberPlan,
     Parameters,
     ProfilePlan,
     space_value,
 )
 from pki_chain.errors import InputError
 from pki_chain.founding.founders import parse_space
-from pki_chain.ports import Address, MemberKind
+from pki_chain.founding.member_file import load_member_plan
 
 
 class ProposalKind(IntEnum):
@@ -66,6 +65,8 @@ def encode_content(kind: ProposalKind, arguments: Sequence[str]) -> bytes:
     try:
         types, values = build(*arguments)
         return encode(types, values)
+    except InputError:
+        raise  # names its file and key already
     except (ValueError, TypeError, KeyError, EncodingError, OSError) as error:
         raise InputError(
             f"a proposal {kind.label} takes {usage}: {error or type(error).__name__}. Correct the arguments."
@@ -100,28 +101,23 @@ def _parameters(file: str) -> tuple[list[str], list[Any]]:
     return [PARAMETERS_TYPE], [Parameters(**_load(file)).value()]
 
 
-def _profile(number: str, file: str) -> tuple[list[str], list[Any]]:
-    content = _load(file)
+def load_profile_plan(number: str, file: str) -> ProfilePlan:
+    """A profile from a JSON file with exactly the contract's fields. Raises `InputError`."""
+    try:
+        content, numbered = _load(file), int(number)
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(f"profile {number} {file}: {error}. Correct the arguments.") from error
     if set(content) != set(PROFILE_FIELDS):
-        raise ValueError(f"{file} must have exactly the fields {', '.join(PROFILE_FIELDS)}")
-    return [PROFILE_SEED_TYPE], [ProfilePlan(int(number), content).value()]
+        raise InputError(f"{file} must have exactly the fields {', '.join(PROFILE_FIELDS)}")
+    return ProfilePlan(numbered, content)
+
+
+def _profile(number: str, file: str) -> tuple[list[str], list[Any]]:
+    return [PROFILE_SEED_TYPE], [load_profile_plan(number, file).value()]
 
 
 def _admit(file: str) -> tuple[list[str], list[Any]]:
-    content = _load(file)
-    accounts = {
-        key: tuple(Address(each) for each in content.pop(key, ()))
-        for key in ("administrators", "duty_accounts", "endorsers", "stations")
-    }
-    plan = MemberPlan(
-        kind=MemberKind[content.pop("kind").upper().replace("-", "_")],
-        name=content.pop("name"),
-        spaces=tuple(parse_space(each) for each in content.pop("spaces", ())),
-        **accounts,
-    )
-    if content:
-        raise ValueError(f"{file}: unknown key {sorted(content)[0]!r}")
-    return [MEMBER_TYPE], [plan.value()]
+    return [MEMBER_TYPE], [load_member_plan(Path(file)).value()]
 
 
 def _load(file: str) -> dict[str, Any]:

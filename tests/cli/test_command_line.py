@@ -19,6 +19,10 @@ from pki_chain.cli.main import main, tally
 COMMANDS = (
     "chain run",
     "consortium init",
+    "consortium prepare",
+    "consortium plan",
+    "consortium sign",
+    "consortium found",
     "consortium members",
     "consortium propose",
     "consortium vote",

@@ -180,6 +180,6 @@ def test_a_founding_that_fails_leaves_no_keys_behind(shared_stage: Stage, tmp_pa
     shared_stage.processes.run(
         ("consortium", "init", str(tmp_path / "new"), "--rpc", shared_stage.ledger, "--quorum", "9"),
         tmp_path,
-        expected=(REFUSED,),
+        expected=(BAD_INPUT,),
     )
     assert list((tmp_path / "new").iterdir()) == []
