@@ -165,7 +165,6 @@ interface IConsortium {
     }
 
     error ConsortiumAlreadyFounded();
-    error ConsortiumNotFounded();
     error ConsortiumFoundersMismatch();
     error ConsortiumBadSignature(address signer);
     error ConsortiumDeadlinePassed(uint64 deadline);

@@ -39,7 +39,9 @@ abstract contract Submissions is Lots {
         // 2. The same bytes again: nothing to do, unless something can still come of it.
         bytes32 digest = _digest(certificates);
         id = _latestBatch[digest];
-        if (id != 0 && (_nonces.isUsed(submission.station, submission.nonce) || !_mayComeAgain(id))) return id;
+        if (id != 0 && (_nonces.isUsed(submission.station, submission.nonce) || !_mayComeAgain(id, submission.lot))) {
+            return id;
+        }
 
         // 3. Who may, in which lot, by which rules.
         _requireDeadline(submission.deadline);
@@ -100,11 +102,12 @@ abstract contract Submissions is Lots {
     }
 
     /// @dev Decision 0003: an entry that lapsed or was refused may come again; while any can still be decided, not.
-    function _mayComeAgain(uint40 id) private view returns (bool) {
+    /// Once an entry was taken, the digest is its owner's: another's lot could only have all of it refused.
+    function _mayComeAgain(uint40 id, uint40 lotId) private view returns (bool) {
         BatchRecord storage known = _batches[id];
         uint256 present = known.present;
         if (present == 0) return true;
-        if (block.timestamp <= known.windowEnd) return false;
+        if (block.timestamp <= known.windowEnd || known.lotOwner != _lots[lotId].terms.owner) return false;
         return known.accepted | known.rejected != present || present != (1 << known.count) - 1;
     }
 

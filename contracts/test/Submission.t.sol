@@ -361,5 +361,11 @@ contract SubmissionTest is LedgerTest {
         check(registry.batch(1).present == 0 && registry.batch(1).settledAt == now_, "refused whole, settled");
         check(submit(lot, entries) == 2, "the owner's own goes in at once");
         expectState(0, ICertificateRegistry.Status.Submitted);
+        pass(WINDOW + 1);
+        s.nonce = nonce();
+        s.deadline = later();
+        ok(address(registry), submitCall(s, entries, keyOf(OEM, "station")));
+        check(registry.batchOf(digestOf(entries)) == 2, "after the lapse the digest stays the owner's");
+        check(submit(lot, entries) == 3, "who may submit it again");
     }
 }

@@ -257,6 +257,24 @@ contract VotesTest is LedgerTest {
         );
     }
 
+    function test_nameSpaces() external {
+        IConsortium.NameSpace memory given = space(IConsortium.NameKind.Dns, 0, "delta.example");
+        bytes memory content = abi.encode(OEM, given);
+        decide(IConsortium.ProposalKind.AddNameSpace, content, three());
+        check(consortium.isInSpace(OEM, IConsortium.NameKind.Dns, "cell.delta.example", 0), "given");
+        decide(IConsortium.ProposalKind.RemoveNameSpace, content, three());
+        check(!consortium.isInSpace(OEM, IConsortium.NameKind.Dns, "cell.delta.example", 0), "taken back");
+        content = abi.encode(uint16(9), given);
+        uint64 id = propose(OPERATOR, IConsortium.ProposalKind.AddNameSpace, content);
+        vote(VENDOR, id, content);
+        vote(OEM, id, content);
+        refused(
+            address(consortium),
+            executeCall(id, content),
+            abi.encodeWithSelector(IConsortium.ConsortiumUnknownMember.selector, 9)
+        );
+    }
+
     function test_contentThatDoesNotDecode() external {
         uint64 id = propose(OPERATOR, IConsortium.ProposalKind.Suspend, hex"01");
         vote(VENDOR, id, hex"01");
