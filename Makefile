@@ -36,7 +36,7 @@ lint: dev ## ruff, mypy, import rules, solhint, forge fmt, generated files
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(FORGE) fmt --check contracts
-	@node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
+	@node_modules/.bin/solhint --noPoster --max-warnings 0 'contracts/**/*.sol'
 	@$(PY) tools/build_contracts.py --check
 
 reformat: dev ## format Python and Solidity
