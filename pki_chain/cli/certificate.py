@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from pki_chain.ports import HoldKind
     from pki_chain.station.gateway_client import GatewayClient
     from pki_chain.station.orders import Orders
+    from pki_chain.x509.certificate import Certificate
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HOLD_REASON = 6
+_MOST_OF_A_KEY = 100
+"""A gateway lists no more certificates of a key."""
+
 _REVOCATION_REASONS = {
     "unspecified": 0,
     "key-compromise": 1,
@@ -79,7 +83,7 @@ def status(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json:
         raise RefusedError(f"the certificate is not valid: {state}")
 
 
-@certificate.command()
+@certificate.command(short_help="Hold a certificate at once.")
 @certificate_argument
 @click.option("--emergency", is_flag=True, help="For a certificate of another member; for a bounded time, on record.")
 @click.option("--key", default="duty", show_default=True, help="Label or address of the key; duty or administrator.")
@@ -116,19 +120,71 @@ def release(
 
 @certificate.command()
 @certificate_argument
+@click.option("--by-key", is_flag=True, help="All of this member's certificates under the same key, by one signature.")
 @click.option("--reason", type=click.Choice(list(_REVOCATION_REASONS)), default="unspecified", show_default=True)
 @click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
 @gateway_option
 @member_command
 @json_option
 def revoke(
-    config: MemberConfig, which: str, reason: str, key: str, gateways: tuple[str, ...], *, as_json: bool
+    config: MemberConfig, which: str, reason: str, key: str, gateways: tuple[str, ...], *, by_key: bool, as_json: bool
 ) -> None:
     """Revoke a certificate for good."""
     client = gateway_client(config, gateways)
+    if by_key:
+        _revoke_by_key(config, client, which, _REVOCATION_REASONS[reason], key, as_json=as_json)
+        return
     identifier, _ = _identify(client, which)
     outcome = _orders(config, key, client).revoke(identifier, _REVOCATION_REASONS[reason])
     print_result(_done(which, outcome.transaction, "revoked"), f"{which} is revoked for good", as_json=as_json)
+
+
+def _revoke_by_key(
+    config: MemberConfig, client: GatewayClient, which: str, reason: int, key: str, *, as_json: bool
+) -> None:
+    spki_hash = _certificate(client, which).spki_hash
+    found = _certificates_of_key(client, spki_hash)
+    own = [each for each in found if each.organisation == config.member.name]
+    if not own:
+        raise RefusedError(
+            f"none of the {len(found)} certificates of this key is of {config.member.name}: its owner revokes it, "
+            "or a vote blocks the key"
+        )
+    if len(found) >= _MOST_OF_A_KEY:
+        raise RefusedError(f"this key has {_MOST_OF_A_KEY} certificates or more: have it blocked by vote")
+    outcome = _orders(config, key, client).revoke_by_key(spki_hash, own, reason)
+    revoked = [each.sha256.hex() for each in own]
+    result = {"key": spki_hash.hex(), "revoked": revoked, "transaction": "0x" + outcome.transaction.hex()}
+    text = f"{len(own)} certificates of key {spki_hash.hex()} are revoked for good"
+    print_result(result, "\n".join([text, *(f"  {each}" for each in revoked)]), as_json=as_json)
+
+
+@certificate.command(short_help="Prove a device key compromised; it is blocked for good.")
+@click.option(
+    "--key-file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PKCS#8 PEM."
+)
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Opens the key.")
+@gateway_option
+@member_command
+@json_option
+def block_key(
+    config: MemberConfig, key_file: Path, passphrase_file: Path | None, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Prove that a device's key is compromised by signing that with it: it is blocked for everybody, for good.
+
+    No account signs: whoever has the key may do this. All its certificates are revoked by it, whoever owns them.
+    """
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.key_compromise import declare_compromise, subject_public_key_info
+    from pki_chain.station.orders import relay
+    from pki_chain.x509.self_signed import load_key
+
+    device_key = load_key(key_file, passphrase_file.read_bytes().strip() if passphrase_file else None)
+    spki_hash = hashlib.sha256(subject_public_key_info(device_key)).hexdigest()
+    order = declare_compromise(TypedTexts(config.load_consortium()), device_key)
+    outcome = relay(gateway_client(config, gateways), order)
+    result = {"key": spki_hash, "blocked": True, "transaction": "0x" + outcome.transaction.hex()}
+    print_result(result, f"key {spki_hash} is blocked for everybody", as_json=as_json)
 
 
 def read_sha256(which: str) -> str:
@@ -146,20 +202,41 @@ def read_sha256(which: str) -> str:
 def _identify(client: GatewayClient, which: str) -> tuple[bytes, int]:
     """Id on the ledger and hold counter. The id is computed here from bytes of that SHA-256: an order binds no other
     certificate than the one that was named, whatever the gateway says."""
-    from pki_chain.x509.certificate import parse_certificate
-
     sha256 = read_sha256(which)
-    answer = client.get(f"/v1/certificates/{sha256}")
-    try:
-        der = base64.b64decode(str(answer.get("der")), validate=True)
-    except ValueError:
-        der = b""
-    if hashlib.sha256(der).hexdigest() != sha256:
-        raise InputError(f"the gateway gave other bytes than those of {sha256}: ask another gateway")
+    found = _certificate(client, which)
     counter = client.get(f"/v1/certificates/{sha256}/status").get("hold_counter")
     if not isinstance(counter, int):
         raise NotFoundError(f"the ledger does not know {sha256}: submit it first, or correct the hash")
-    return parse_certificate(der).certificate_id, counter
+    return found.certificate_id, counter
+
+
+def _certificate(client: GatewayClient, which: str) -> Certificate:
+    """The certificate that was named, from the gateway's bytes once they have that SHA-256."""
+    from pki_chain.x509.certificate import parse_certificate
+
+    sha256 = read_sha256(which)
+    der = _der(client.get(f"/v1/certificates/{sha256}"))
+    if hashlib.sha256(der).hexdigest() != sha256:
+        raise InputError(f"the gateway gave other bytes than those of {sha256}: ask another gateway")
+    return parse_certificate(der)
+
+
+def _certificates_of_key(client: GatewayClient, spki_hash: bytes) -> list[Certificate]:
+    """All that the gateway has of a key, read here: what is not of this key is not taken."""
+    from pki_chain.x509.certificate import parse_certificate
+
+    listed = client.get(f"/v1/certificates?key={spki_hash.hex()}").get("certificates")
+    found = [parse_certificate(_der(each)) for each in listed] if isinstance(listed, list) else []
+    if not found or any(each.spki_hash != spki_hash for each in found):
+        raise InputError(f"the gateway gave other certificates than those of key {spki_hash.hex()}: ask another")
+    return found
+
+
+def _der(answer: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(str(answer.get("der")), validate=True)
+    except ValueError:
+        return b""
 
 
 def _kind(*, emergency: bool) -> HoldKind:

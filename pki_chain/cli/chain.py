@@ -11,12 +11,12 @@ from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.output import command_group, json_option
 
 
-@command_group("chain")
+@command_group("chain", short_help="The embedded ledger, for one machine.")
 def chain() -> None:
     """The embedded ledger: one machine's own chain, durable by its journal."""
 
 
-@chain.command()
+@chain.command(short_help="Run the ledger of a directory.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8545, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")

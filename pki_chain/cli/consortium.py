@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pki_chain.cli.account import account
 from pki_chain.cli.founding import found, plan, prepare, sign
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
@@ -38,16 +39,16 @@ key_option = click.option(
 )
 
 
-@command_group("consortium")
+@command_group("consortium", short_help="Founding, members, proposals and votes.")
 def consortium() -> None:
     """Who is in the consortium, and what it decides: more than two thirds of all members."""
 
 
-for command in (prepare, plan, sign, found):
+for command in (prepare, plan, sign, found, account):
     consortium.add_command(command)
 
 
-@consortium.command()
+@consortium.command(short_help="Found a consortium on one machine, for a trial.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--rpc", "endpoints", multiple=True, required=True, metavar="URL", help="Ledger; may be repeated.")
 @click.option("--founders", "founders_file", type=click.Path(dir_okay=False, path_type=Path), help="TOML: see below.")
@@ -157,7 +158,7 @@ def members(config: MemberConfig, *, as_json: bool) -> None:
     print_result(result, "\n".join(lines), as_json=as_json)
 
 
-@consortium.command()
+@consortium.command(short_help="Propose a change, and vote for it.")
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.argument("arguments", nargs=-1)
 @key_option
@@ -222,7 +223,7 @@ def vote(
     print_result({"proposal": proposal, "support": not against}, f"voted {said} proposal {proposal}", as_json=as_json)
 
 
-@consortium.command()
+@consortium.command(short_help="Carry out an adopted proposal.")
 @click.argument("proposal", type=click.IntRange(1, 2**63 - 1))
 @gateway_option
 @member_command

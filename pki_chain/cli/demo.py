@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _EPILOG = "\b\nExit codes:\n  0    every step gave what it should\n  1    a step did not; the message says which"
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="Show the main job from beginning to end.")
 @click.option("--count", default=1_000, show_default=True, type=click.IntRange(10, 100_000), help="Small cells.")
 @click.option("--keep", is_flag=True, help="Leave everything running, and print addresses and commands to try.")
 @click.option(

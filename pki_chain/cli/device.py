@@ -40,7 +40,7 @@ def device() -> None:
     """Make a device's key and certificate; no authority is asked."""
 
 
-@device.command()
+@device.command(short_help="Make keys and certificates of devices.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--organisation", required=True, help="Registered name of the member that owns the lot (O).")
 @click.option("--profile", type=click.Choice(_PROFILES), default="small-cell", show_default=True)

@@ -11,12 +11,12 @@ from pki_chain.cli.output import command_group, json_option
 from pki_chain.config import MemberConfig
 
 
-@command_group("gateway")
+@command_group("gateway", short_help="Relay to the ledger, and answer over REST.")
 def gateway() -> None:
     """Relay submissions and orders, and answer about certificates over REST."""
 
 
-@gateway.command()
+@gateway.command(short_help="Serve REST until SIGTERM or SIGINT.")
 @member_command
 @json_option
 def run(config: MemberConfig, *, as_json: bool) -> None:

@@ -18,12 +18,12 @@ _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-@command_group("lot")
+@command_group("lot", short_help="Open, close and show lots.")
 def lot() -> None:
     """Open, close and show lots: a stolen station key can do no more than its open lots allow."""
 
 
-@lot.command("open")
+@lot.command("open", short_help="Open a lot.")
 @click.option("--profile", required=True, help="Name or number of a profile: small-cell, tls-device, iot-device.")
 @click.option("--maximum", required=True, type=click.IntRange(1, 2**32 - 1), help="Most certificates.")
 @click.option("--range", "ranges", multiple=True, required=True, help="dns:, urn:, ip: or eui:<first>-<last>.<realm>")

@@ -19,16 +19,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-def command_group(name: str) -> Callable[[Function], click.Group]:
-    """A `click.group` whose help ends with the exit codes, and so does that of its commands."""
-    return click.group(name=name, cls=DocumentedGroup, epilog=EXIT_CODES)
+def command_group(name: str, short_help: str | None = None) -> Callable[[Function], click.Group]:
+    """A `click.group` whose commands' help ends with the exit codes."""
+    return click.group(name=name, cls=DocumentedGroup, short_help=short_help)
 
 
 class DocumentedGroup(click.Group):
     """A group that gives its commands the list of exit codes as epilog."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        if cmd.epilog is None:
+        if cmd.epilog is None and not isinstance(cmd, click.Group):
             cmd.epilog = EXIT_CODES
         super().add_command(cmd, name)
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pki_chain.cli.account import find, find_or_make, set_account
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result, progress_bar
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError, RefusedError, StaleError
+from pki_chain.errors import InputError, NotFoundError, RefusedError, StaleError
 from pki_chain.station.outbox import FINAL_STATES, Entry, EntryState
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ _MAXIMUM_FILE_BYTES = 1 << 20
 _SHOWN = 20
 
 
-@command_group("station")
+@command_group("station", short_help="Production lines: accounts, and what they submit.")
 def station() -> None:
     """Production lines: add and suspend their accounts, submit certificates."""
 
 
-@station.command()
+@station.command(short_help="Make a station's key, and register its account.")
 @click.argument("label")
 @click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
 @gateway_option
@@ -37,16 +38,14 @@ def station() -> None:
 @json_option
 def add(config: MemberConfig, label: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
     """Make a station key LABEL in the member's keystore, and register its account."""
-    from pki_chain.chain.signer import Keystore
+    from pki_chain.ports import Role
 
-    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
-    known = {entry.label: entry.address for entry in keystore.list()}
-    account = known.get(label) or keystore.create(label)
-    _set_account(config, account, key, gateways, active=True)
+    account = find_or_make(config, label)
+    set_account(config, account, Role.STATION, key, gateways, active=True)
     print_result({"station": account, "label": label}, f"station {label} is {account}", as_json=as_json)
 
 
-@station.command()
+@station.command(short_help="Suspend a station at once.")
 @click.argument("station_account", metavar="STATION")
 @click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
 @gateway_option
@@ -54,25 +53,16 @@ def add(config: MemberConfig, label: str, key: str, gateways: tuple[str, ...], *
 @json_option
 def suspend(config: MemberConfig, station_account: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
     """Suspend STATION (label or address) at once: nothing more gets in with its key."""
-    from pki_chain.chain.signer import Keystore
+    from pki_chain.ports import Role
 
-    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
-    known = {entry.label: entry.address for entry in keystore.list()}
-    account = known.get(station_account, station_account)
-    _set_account(config, account, key, gateways, active=False)
+    account = find(config, station_account)
+    if account is None:
+        raise NotFoundError(f"the keystore has no key {station_account!r}: give its label or the account's address")
+    set_account(config, account, Role.STATION, key, gateways, active=False)
     print_result({"station": account, "active": False}, f"station {account} is suspended", as_json=as_json)
 
 
-def _set_account(config: MemberConfig, account: str, key: str, gateways: tuple[str, ...], *, active: bool) -> None:
-    from pki_chain.chain.typed_data import TypedTexts
-    from pki_chain.ports import Address, Role
-    from pki_chain.station.orders import Orders
-
-    orders = Orders(TypedTexts(config.load_consortium()), load_signer(config, key), gateway_client(config, gateways))
-    orders.set_account(config.member.id, Address(account), Role.STATION, active=active)
-
-
-@station.command()
+@station.command(short_help="Submit certificates, and wait for each.")
 @click.argument("sources", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE|DIRECTORY]...")
 @click.option("--lot", "lot_number", type=click.IntRange(1, 2**40 - 1), help="The lot; needed with new certificates.")
 @click.option("--no-check", is_flag=True, help="Send without the local check; contract and validators still judge.")

@@ -12,12 +12,12 @@ from pki_chain.cli.output import command_group, json_option
 from pki_chain.config import MemberConfig
 
 
-@command_group("validator")
+@command_group("validator", short_help="Judge batches by the member's own rules.")
 def validator() -> None:
     """Judge batches by the member's own rules, and endorse them."""
 
 
-@validator.command()
+@validator.command(short_help="Judge and endorse until SIGTERM or SIGINT.")
 @click.option("--poll", "poll_s", default=0.5, show_default=True, type=click.FloatRange(0.05, 60), help="Seconds.")
 @member_command
 @json_option

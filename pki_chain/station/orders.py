@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from pki_chain.chain.typed_data import TypedData, TypedTexts
 from pki_chain.errors import LedgerUnavailableError, RefusedError
 from pki_chain.ports import Address, HoldKind, LotTerms, Role
 from pki_chain.station.gateway_client import GatewayClient
+from pki_chain.x509.certificate import Certificate
 
 DEADLINE_S: Final = 3_600
 _SHORTEST_PAUSE_S: Final = 0.05
@@ -72,6 +73,17 @@ class Orders:
         fields = {"certificate": _hex(certificate), "reason": reason, "deadline": deadline}
         return self._send("revoke", typed, fields)
 
+    def revoke_by_key(self, spki_hash: bytes, certificates: Sequence[Certificate], reason: int) -> OrderOutcome:
+        """Revoke the signer's own certificates under one key, at most 200, with one signature."""
+        deadline = self._deadline()
+        fields = {
+            "spki_hash": _hex(spki_hash),
+            "tbs_hashes": [_hex(certificate.tbs_hash) for certificate in certificates],
+            "reason": reason,
+            "deadline": deadline,
+        }
+        return self._send("revoke-key", self._texts.revoke_key(spki_hash, reason, deadline), fields)
+
     def open_lot(self, terms: LotTerms) -> OrderOutcome:
         """Open a lot."""
         nonce, deadline = secrets.randbits(256), self._deadline()
@@ -119,9 +131,8 @@ class Orders:
 
     def execute(self, proposal: int, content: bytes) -> OrderOutcome:
         """Carry out an adopted proposal; nobody's signature is needed."""
-        return self._wait(
-            self._gateways.post("/v1/orders", {"order": "execute", "proposal": proposal, "content": _hex(content)})
-        )
+        fields = {"order": "execute", "proposal": proposal, "content": _hex(content)}
+        return relay(self._gateways, fields, self._timeout_s)
 
     def _deadline(self) -> int:
         return int(self._clock()) + DEADLINE_S
@@ -133,24 +144,26 @@ class Orders:
             "signer": self._signer.address,
             "signature": _hex(self._signer.sign(typed)),
         }
-        return self._wait(self._gateways.post("/v1/orders", content))
+        return relay(self._gateways, content, self._timeout_s)
 
-    def _wait(self, taken: Mapping[str, Any]) -> OrderOutcome:
-        identifier = str(taken.get("id"))
-        end = time.monotonic() + self._timeout_s
-        pause_s = _SHORTEST_PAUSE_S
-        while time.monotonic() < end:
-            answer = self._gateways.get(f"/v1/orders/{identifier}")
-            if answer.get("state") == "done":
-                return OrderOutcome(identifier, bytes.fromhex(str(answer.get("transaction")).removeprefix("0x")))
-            if answer.get("state") == "failed":
-                raise RefusedError(f"the ledger refused the order: {answer.get('reason')}")
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
-        raise LedgerUnavailableError(
-            f"order {identifier} was taken, but is not on the ledger after {self._timeout_s:g} s: "
-            f"ask again at /v1/orders/{identifier}"
-        )
+
+def relay(gateways: GatewayClient, order: Mapping[str, Any], timeout_s: float = 60.0) -> OrderOutcome:
+    """Post an order and wait until the ledger has it. Raises as the methods of `Orders`."""
+    identifier = str(gateways.post("/v1/orders", order).get("id"))
+    end = time.monotonic() + timeout_s
+    pause_s = _SHORTEST_PAUSE_S
+    while time.monotonic() < end:
+        answer = gateways.get(f"/v1/orders/{identifier}")
+        if answer.get("state") == "done":
+            return OrderOutcome(identifier, bytes.fromhex(str(answer.get("transaction")).removeprefix("0x")))
+        if answer.get("state") == "failed":
+            raise RefusedError(f"the ledger refused the order: {answer.get('reason')}")
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+    raise LedgerUnavailableError(
+        f"order {identifier} was taken, but is not on the ledger after {timeout_s:g} s: "
+        f"ask again at /v1/orders/{identifier}"
+    )
 
 
 def terms_fields(terms: LotTerms) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ COMMANDS = (
     "consortium propose",
     "consortium vote",
     "consortium execute",
+    "consortium account add",
+    "consortium account suspend",
+    "consortium account restore",
     "consortium show",
     "station add",
     "station suspend",
@@ -42,6 +46,7 @@ COMMANDS = (
     "certificate hold",
     "certificate release",
     "certificate revoke",
+    "certificate block-key",
     "demo",
     "completion",
 )
@@ -79,6 +84,26 @@ def test_help_says_what_it_does_and_its_exit_codes(name: str, capsys: pytest.Cap
     assert code == 0
     assert "Exit codes:" in output
     assert (ALL[name].help or "").strip()
+
+
+GROUPS = ("", *sorted({name.rpartition(" ")[0] for name in COMMANDS} - {""}))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_lists_of_commands_are_not_cut_off(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output, _ = run(*group.split(), "--help", capsys=capsys)
+    assert code == 0
+    listed = output.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
+    assert listed
+    for line in listed:
+        assert re.match(r"  [a-z]", line), f"wrapped: {line!r}"
+        assert line.rstrip().endswith("."), f"cut off: {line!r}"
+        assert not line.rstrip().endswith("..."), f"cut off: {line!r}"
+
+
+def test_exit_codes_stand_once_in_a_command_s_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("consortium", "vote", "--help", capsys=capsys)[1].count("Exit codes:") == 1
+    assert "Exit codes:" not in run("consortium", "--help", capsys=capsys)[1]
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])

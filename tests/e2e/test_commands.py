@@ -8,10 +8,24 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from pki_chain.chain.ledger import LedgerClient
+from pki_chain.chain.signer import Keystore
+from pki_chain.chain.typed_data import TypedTexts
+from pki_chain.config import MemberConfig
 from pki_chain.demo.bad_certificates import certificate
 from pki_chain.demo.processes import free_port
 from pki_chain.demo.stage import AUTHORITY, FIRST_EUI, LAST_EUI, OEM, OPERATOR, REALM, VENDOR, Stage
+from pki_chain.errors import RefusedError
+from pki_chain.ports import Role
+from pki_chain.station.gateway_client import GatewayClient
+from pki_chain.station.key_compromise import declare_compromise
+from pki_chain.station.orders import relay
+from pki_chain.x509.certificate import parse_certificate
+from pki_chain.x509.names import SubjectAltName
+from pki_chain.x509.profile import SMALL_CELL, SanType
+from pki_chain.x509.self_signed import create_key, issue, store_key
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chain, pytest.mark.xdist_group("commands")]
 
@@ -128,6 +142,107 @@ def test_a_member_is_suspended_by_vote_and_restored(shared_stage: Stage) -> None
     shared_stage.tally(OEM, "consortium", "vote", back)
     shared_stage.tally(OPERATOR, "consortium", "execute", back)
     assert _states(shared_stage)[4] == "active"
+
+
+def test_own_certificates_of_one_key_are_revoked_by_one_signature(shared_stage: Stage, lot: int) -> None:
+    key = create_key()
+    certificates = [_issue(key, shared_stage) for _ in range(3)]
+    outcomes = shared_stage.submit(lot, [(str(number), der) for number, der in enumerate(certificates)])
+    assert {each["state"] for each in outcomes.values()} == {"valid"}
+    hashes = [hashlib.sha256(der).hexdigest() for der in certificates]
+    for sha256 in hashes:
+        shared_stage.wait_for_state(sha256, "valid")
+    by_key = ("certificate", "revoke", hashes[0], "--by-key", "--reason", "superseded")
+    foreign = shared_stage.tally(OPERATOR, *by_key, expected=(REFUSED,))
+    assert "none of the 3 certificates of this key is of Nordlicht Mobil" in foreign.error
+    duty = shared_stage.tally(VENDOR, *by_key, "--key", "duty", expected=(REFUSED,))
+    assert "RegistryNotAuthorised" in duty.error
+    assert {shared_stage.state(each) for each in hashes} == {"valid"}
+    revoked = shared_stage.tally(VENDOR, *by_key).content["revoked"]
+    assert sorted(revoked) == sorted(hashes)
+    for sha256 in hashes:
+        shared_stage.wait_for_state(sha256, "revoked")
+
+
+def test_a_key_that_proves_its_own_compromise_is_blocked_for_everybody(
+    shared_stage: Stage, lot: int, tmp_path: Path
+) -> None:
+    """By a member who owns nothing of it, with the key alone."""
+    key = create_key()
+    der = _issue(key, shared_stage)
+    assert shared_stage.submit(lot, [("one", der)])["one"]["state"] == "valid"
+    store_key(tmp_path / "device.key", key)
+    block = ("certificate", "block-key", "--key-file", str(tmp_path / "device.key"))
+    done = shared_stage.tally(AUTHORITY, *block).content
+    assert done["key"] == parse_certificate(der).spki_hash.hex()
+    shared_stage.wait_for_state(hashlib.sha256(der).hexdigest(), "revoked")
+    refused = shared_stage.submit(
+        lot, [("again", certificate(shared_stage.line())), ("blocked", _issue(key, shared_stage))]
+    )
+    assert refused["again"]["state"] == "valid"
+    assert refused["blocked"]["reason"] == "key_blocked"
+
+
+def test_a_proof_by_no_such_key_is_refused(shared_stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "none.key").write_text("no key")
+    wrong = ("certificate", "block-key", "--key-file", str(tmp_path / "none.key"))
+    assert "cannot be read" in shared_stage.tally(VENDOR, *wrong, expected=(BAD_INPUT,)).error
+    texts = TypedTexts(MemberConfig.load(shared_stage.home(VENDOR) / "tally.toml", {}).load_consortium())
+    order = declare_compromise(texts, create_key())
+    order |= {"subject_public_key_info": declare_compromise(texts, create_key())["subject_public_key_info"]}
+    with pytest.raises(RefusedError, match="RegistryBadKey"):
+        relay(GatewayClient(tuple(shared_stage.gateways.values())), order)
+
+
+def _issue(key: ec.EllipticCurvePrivateKey, stage: Stage) -> bytes:
+    return issue(
+        key,
+        profile=SMALL_CELL,
+        organisation="Acme Cells",
+        names=[SubjectAltName(SanType.DNS, stage.line().next_name().encode())],
+        not_before=stage.line().now - 60,
+        lifetime_days=300,
+    )
+
+
+@pytest.mark.parametrize("role", ["endorser", "duty", "administrator", "station"])
+def test_accounts_are_added_suspended_and_restored(shared_stage: Stage, device: str, role: str) -> None:
+    account = ("consortium", "account")
+    label = f"second-{role}"
+    added = shared_stage.tally(VENDOR, *account, "add", label, "--role", role).content["account"]
+    ledger = LedgerClient(MemberConfig.load(shared_stage.home(VENDOR) / "tally.toml", {}).load_consortium())
+    assert ledger.acting_member(added, Role[role.upper()]) == 2
+    other = "duty" if role != "duty" else "station"
+    refused = shared_stage.tally(VENDOR, *account, "add", label, "--role", other, expected=(REFUSED,))
+    assert "ConsortiumBadAccount" in refused.error
+    shared_stage.tally(VENDOR, *account, "suspend", label)
+    assert ledger.acting_member(added, Role[role.upper()]) == 0
+    if role == "duty":
+        held = shared_stage.tally(VENDOR, "certificate", "hold", device, "--key", label, expected=(REFUSED,))
+        assert "RegistryNotAuthorised" in held.error
+    shared_stage.tally(VENDOR, *account, "restore", added, "--role", role)
+    assert ledger.acting_member(added, Role[role.upper()]) == 2
+    if role == "duty":
+        shared_stage.tally(VENDOR, "certificate", "hold", device, "--key", label)
+    shared_stage.tally(VENDOR, *account, "suspend", added)
+
+
+def test_accounts_are_their_own_member_s_affair(shared_stage: Stage) -> None:
+    account = ("consortium", "account")
+    missing = shared_stage.tally(VENDOR, *account, "suspend", "nobody", expected=(NOT_FOUND,))
+    assert "no key 'nobody'" in missing.error
+    stranger = shared_stage.tally(VENDOR, *account, "restore", "0x" + "11" * 20, expected=(NOT_FOUND,))
+    assert "nobody's account" in stranger.error
+    keystore = Keystore.open(shared_stage.home(OEM) / "keystore", shared_stage.home(OEM) / "keystore" / "passphrase")
+    foreign = keystore.load("endorser").address
+    refused = shared_stage.tally(VENDOR, *account, "suspend", foreign, expected=(REFUSED,))
+    assert "ConsortiumBadAccount" in refused.error
+    duty = shared_stage.tally(
+        VENDOR, *account, "add", "third", "--role", "endorser", "--key", "duty", expected=(REFUSED,)
+    )
+    assert "ConsortiumNotAuthorised" in duty.error
+    last = shared_stage.tally(VENDOR, *account, "suspend", "administrator", expected=(REFUSED,))
+    assert "ConsortiumBadAccount" in last.error
 
 
 def _states(stage: Stage) -> dict[int, str]:

@@ -1,0 +1,129 @@
+"""`tally consortium account`: a member's own accounts, added, suspended and restored by its administrator alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
+from pki_chain.cli.output import command_group, json_option, print_result
+from pki_chain.config import MemberConfig
+from pki_chain.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pki_chain.ports import Address, Role
+
+ROLES = ("administrator", "duty", "endorser", "station")
+
+role_option = click.option("--role", type=click.Choice(ROLES), help="[default: the one that the ledger has it in]")
+key_option = click.option(
+    "--key", default="administrator", show_default=True, help="Label or address of the administrator's key."
+)
+
+
+@command_group("account", short_help="Add, suspend and restore this member's accounts.")
+def account() -> None:
+    """Add, suspend and restore this member's own accounts; its last administrator stays."""
+
+
+@account.command(short_help="Make a key, and register its account.")
+@click.argument("label")
+@click.option("--role", required=True, type=click.Choice(ROLES))
+@key_option
+@gateway_option
+@member_command
+@json_option
+def add(config: MemberConfig, label: str, role: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
+    """Make a key LABEL in the member's keystore, unless it has one, and register its account.
+
+    LABEL may be an address as well, of a key that is kept elsewhere or of a contract. An endorser is used once
+    [validator] endorser in tally.toml names it.
+    """
+    from pki_chain.ports import Role
+
+    address = find_or_make(config, label)
+    set_account(config, address, Role[role.upper()], key, gateways, active=True)
+    print_result({"account": address, "label": label, "role": role}, f"{role} {label} is {address}", as_json=as_json)
+
+
+@account.command(short_help="Suspend an account at once.")
+@click.argument("label")
+@role_option
+@key_option
+@gateway_option
+@member_command
+@json_option
+def suspend(
+    config: MemberConfig, label: str, role: str | None, key: str, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Suspend the account LABEL (label or address) at once: nothing that its key does counts any more."""
+    address, found = _known(config, label, role)
+    set_account(config, address, found, key, gateways, active=False)
+    result = {"account": address, "role": found.name.lower(), "active": False}
+    print_result(result, f"{found.name.lower()} {address} is suspended", as_json=as_json)
+
+
+@account.command(short_help="Restore a suspended account.")
+@click.argument("label")
+@role_option
+@key_option
+@gateway_option
+@member_command
+@json_option
+def restore(
+    config: MemberConfig, label: str, role: str | None, key: str, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Restore the account LABEL (label or address)."""
+    address, found = _known(config, label, role)
+    set_account(config, address, found, key, gateways, active=True)
+    result = {"account": address, "role": found.name.lower(), "active": True}
+    print_result(result, f"{found.name.lower()} {address} is restored", as_json=as_json)
+
+
+def set_account(
+    config: MemberConfig, address: Address, role: Role, key: str, gateways: tuple[str, ...], *, active: bool
+) -> None:
+    """Have the administrator's `key` sign the change, and wait until the ledger has it. Raises as `Orders`."""
+    from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.orders import Orders
+
+    orders = Orders(TypedTexts(config.load_consortium()), load_signer(config, key), gateway_client(config, gateways))
+    orders.set_account(config.member.id, address, role, active=active)
+
+
+def find_or_make(config: MemberConfig, label: str) -> Address:
+    """The account of this label or address; a label that the keystore has not gets a fresh key."""
+    from pki_chain.chain.signer import Keystore
+
+    found = find(config, label)
+    return found or Keystore.open(config.keystore.directory, config.keystore.passphrase_file).create(label)
+
+
+def find(config: MemberConfig, label: str) -> Address | None:
+    """The account of a label in the member's keystore, or the address itself."""
+    from eth_utils.address import is_address, to_checksum_address
+
+    from pki_chain.chain.signer import Keystore
+    from pki_chain.ports import Address
+
+    if is_address(label):
+        return Address(to_checksum_address(label))
+    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
+    return {entry.label: entry.address for entry in keystore.list()}.get(label)
+
+
+def _known(config: MemberConfig, label: str, role: str | None) -> tuple[Address, Role]:
+    """Account and role, as named or as the ledger has it. Raises `NotFoundError`."""
+    from pki_chain.chain.ledger import LedgerClient
+    from pki_chain.ports import Role
+
+    address = find(config, label)
+    if address is None:
+        raise NotFoundError(f"the keystore has no key {label!r}: give its label or the account's address")
+    if role is not None:
+        return address, Role[role.upper()]
+    stands = LedgerClient(config.load_consortium(), config.ledger.timeout_s).account(address)
+    if stands is None:
+        raise NotFoundError(f"{address} is nobody's account: register it with `tally consortium account add`")
+    return address, stands.role
