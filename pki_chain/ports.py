@@ -387,8 +387,12 @@ class TransactionWriter(Protocol):
     @property
     def address(self) -> Address: ...
 
-    def enqueue(self, to: Address, data: bytes, *, gas: int) -> bytes:
-        """Give a transaction a nonce, sign it, store it (fsync), and return its hash (32 bytes)."""
+    def enqueue(self, to: Address, data: bytes, *, gas: int, reference: bytes = b"") -> bytes:
+        """Give a transaction a nonce, sign it, store it (fsync), and return its hash (32 bytes).
+
+        With a `reference` that was given before nothing is made: the answer is the hash of the transaction that it was
+        given with. So a caller that was stopped before it noted the hash asks again and doubles nothing.
+        """
         ...
 
     def pump(self) -> None:

@@ -61,6 +61,10 @@ CREATE TABLE IF NOT EXISTS transactions (
     revert TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS pending ON transactions (nonce) WHERE block_number IS NULL;
+CREATE TABLE IF NOT EXISTS named (
+    reference BLOB PRIMARY KEY,
+    hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 log = logging.getLogger(__name__)
@@ -99,14 +103,17 @@ class Outbox:
     def address(self) -> Address:
         return self._signer.address
 
-    def enqueue(self, to: Address, data: bytes, *, gas: int) -> bytes:
+    def enqueue(self, to: Address, data: bytes, *, gas: int, reference: bytes = b"") -> bytes:
         """Give a transaction a nonce, sign it, store it (fsync), and return its hash (32 bytes).
 
-        Raises `StorageError` when it is not stored; `InputError` when no ledger would take it;
-        `LedgerUnavailableError` only before the account's first
-        transaction, whose nonce the ledger must tell.
+        With a `reference` that was given before nothing is made: the answer is the hash of the transaction that it was
+        given with, whatever became of it. So a caller that was stopped before it noted the hash asks again and doubles
+        nothing. Raises `StorageError` when it is not stored; `InputError` when no ledger would take it;
+        `LedgerUnavailableError` only before the account's first transaction, whose nonce the ledger must tell.
         """
         with self._mutex:
+            if reference and (known := self._named(reference)) is not None:
+                return known
             nonce = self._next_nonce if self._next_nonce is not None else self._begin()
             self._next_nonce = nonce
             raw, digest = self._signer.sign_transaction(to, data, nonce=nonce, gas=gas, chain_id=self._chain_id)
@@ -119,6 +126,8 @@ class Outbox:
                 self._database.execute(
                     "INSERT INTO transactions (nonce, hash, raw) VALUES (?, ?, ?)", (nonce, digest, raw)
                 )
+                if reference:
+                    self._database.execute("INSERT INTO named VALUES (?, ?)", (reference, digest))
             self._next_nonce = nonce + 1
         return digest
 
@@ -205,6 +214,11 @@ class Outbox:
         with self._storage(), self._database:
             self._database.execute("INSERT INTO owner VALUES (?, ?, ?)", (self.address, self._chain_id, nonce))
         return nonce
+
+    def _named(self, reference: bytes) -> bytes | None:
+        with self._storage():
+            row = self._database.execute("SELECT hash FROM named WHERE reference = ?", (reference,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def _waiting(self) -> dict[bytes, bytes]:
         """Raw bytes by hash of the first transactions that have no outcome, in the order of their nonces."""

@@ -1,8 +1,7 @@
 """What a gateway acknowledged: on disk (fsync) before it answers, and until the relayer has seen the end of it.
 
-Several processes use one inbox: the workers put in, the relayer takes on. States: stored, sending (the relayer is just
-handing it to its outbox), sent (the outbox has the transaction), done (in a block and succeeded), failed (in a block
-and refused, or its deadline passed before).
+Several processes use one inbox: the workers put in, the relayer takes on. States: stored, sent (the outbox has the
+transaction), done (in a block and succeeded), failed (in a block and refused, or its deadline passed before).
 """
 
 from __future__ import annotations
@@ -37,7 +36,8 @@ CREATE TABLE IF NOT EXISTS submissions (
     failure TEXT NOT NULL DEFAULT '',
     UNIQUE (digest, station, nonce)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS open_submissions ON submissions (id) WHERE state IN ('stored', 'sending', 'sent');
+CREATE INDEX IF NOT EXISTS submissions_by_state ON submissions (state);
+CREATE INDEX IF NOT EXISTS ended_submissions ON submissions (received_at) WHERE state IN ('done', 'failed');
 CREATE TABLE IF NOT EXISTS orders (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -49,10 +49,10 @@ CREATE TABLE IF NOT EXISTS orders (
     state TEXT NOT NULL,
     transaction_hash BLOB,
     failure TEXT NOT NULL DEFAULT '',
-    interrupted INTEGER NOT NULL DEFAULT 0,
     block_number INTEGER
 ) STRICT;
-CREATE INDEX IF NOT EXISTS open_orders ON orders (number) WHERE state IN ('stored', 'sending', 'sent');
+CREATE INDEX IF NOT EXISTS orders_by_state ON orders (state);
+CREATE INDEX IF NOT EXISTS ended_orders ON orders (received_at) WHERE state IN ('done', 'failed');
 """
 
 
@@ -60,7 +60,6 @@ class InboxState(StrEnum):
     """How far something that was acknowledged has come."""
 
     STORED = "stored"
-    SENDING = "sending"
     SENT = "sent"
     DONE = "done"
     FAILED = "failed"
@@ -80,12 +79,18 @@ class StoredSubmission:
     transaction_hash: bytes | None
     failure: str
 
+    @property
+    def reference(self) -> bytes:
+        """Its name in the outbox, which takes each once: 32 bytes."""
+        station, nonce = str(self.submission.station).lower().encode(), self.submission.nonce.to_bytes(32, "big")
+        return sha256(b"submission" + self.digest + station + nonce + _time(self.received_at)).digest()
+
 
 @dataclass(frozen=True, slots=True)
 class StoredOrder:
-    """An order as a call of a contract; `interrupted` when a relayer was stopped while it handed it to its outbox.
+    """An order as a call of a contract. `block_number` is the block that it is in, once there is an outcome.
 
-    `block_number` is the block that it is in, once there is an outcome.
+    `transaction_hash` of one that is stored is that of an earlier attempt, which failed.
     """
 
     id: str
@@ -97,8 +102,13 @@ class StoredOrder:
     state: InboxState
     transaction_hash: bytes | None
     failure: str
-    interrupted: bool
     block_number: int | None
+
+    @property
+    def reference(self) -> bytes:
+        """Its name in the outbox, which takes each once, and another one each time it is posted again: 32 bytes."""
+        attempt = _time(self.received_at) + (self.transaction_hash or b"")
+        return sha256(b"order" + self.id.encode() + attempt).digest()
 
 
 def order_id(target: Address, data: bytes) -> str:
@@ -159,8 +169,8 @@ class Inbox:
             connection.execute(
                 "INSERT INTO orders (id, kind, target, data, gas, received_at, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, 'stored')"
-                " ON CONFLICT (id) DO UPDATE SET state = 'stored', failure = '', transaction_hash = NULL,"
-                " interrupted = 0 WHERE orders.state = 'failed'",
+                " ON CONFLICT (id) DO UPDATE SET state = 'stored', failure = '', block_number = NULL"
+                " WHERE orders.state = 'failed'",
                 (identifier, kind, str(target), data, gas, now),
             )
         stored = self.order(identifier)
@@ -183,6 +193,11 @@ class Inbox:
         return tuple(
             _order(row) for row in self._all(f"{_ORDER} WHERE state = ? ORDER BY number LIMIT ?", (state, limit))
         )
+
+    def sent_submissions(self) -> tuple[tuple[int, bytes], ...]:
+        """Number and transaction of each submission that is sent, the oldest first; without its many bytes."""
+        rows = self._all("SELECT id, transaction_hash FROM submissions WHERE state = 'sent' ORDER BY id LIMIT 1000")
+        return tuple((row[0], row[1]) for row in rows)
 
     def mark_submission(
         self, number: int, state: InboxState, *, transaction_hash: bytes | None = None, failure: str = ""
@@ -211,12 +226,6 @@ class Inbox:
                 " block_number = ? WHERE id = ?",
                 (state.value, transaction_hash, failure, block_number, identifier),
             )
-
-    def resume(self) -> None:
-        """Take back what a relayer that was stopped had in hand: whether its outbox has it is not known."""
-        with self._transaction() as connection:
-            connection.execute("UPDATE submissions SET state = 'stored' WHERE state = 'sending'")
-            connection.execute("UPDATE orders SET state = 'stored', interrupted = 1 WHERE state = 'sending'")
 
     def forget(self, before: int) -> int:
         """Drop what came to an end and was received before this time; returns how much that was."""
@@ -293,8 +302,7 @@ _SUBMISSION: Final = (
     " transaction_hash, failure FROM submissions"
 )
 _ORDER: Final = (
-    "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure, interrupted, block_number"
-    " FROM orders"
+    "SELECT id, kind, target, data, gas, received_at, state, transaction_hash, failure, block_number FROM orders"
 )
 
 
@@ -323,9 +331,12 @@ def _order(row: tuple[Any, ...]) -> StoredOrder:
         InboxState(row[6]),
         row[7],
         row[8],
-        bool(row[9]),
-        row[10],
+        row[9],
     )
+
+
+def _time(seconds: int) -> bytes:
+    return seconds.to_bytes(8, "big")
 
 
 def _pack(certificates: Sequence[bytes]) -> bytes:

@@ -60,8 +60,6 @@ def order_state(identifier: str) -> Response:
 
 def _shown_state(stored: StoredOrder) -> str:
     """Done only once this gateway's own answers show it, so that who waits for it and then asks sees it."""
-    if stored.state is InboxState.SENDING:
-        return InboxState.STORED.value
     if stored.state is InboxState.DONE and stored.block_number is not None:
         try:
             reached = services().read_model.head().number
@@ -78,6 +76,8 @@ def _order_content(stored: StoredOrder) -> dict[str, Any]:
         "order": stored.kind,
         "state": _shown_state(stored),
         "received_at": stored.received_at,
-        "transaction": None if stored.transaction_hash is None else "0x" + stored.transaction_hash.hex(),
+        "transaction": "0x" + stored.transaction_hash.hex()
+        if stored.transaction_hash is not None and stored.state is not InboxState.STORED
+        else None,
         "reason": stored.failure or None,
     }

@@ -1,21 +1,20 @@
 """Carries what the gateway acknowledged to the ledger, and sees each to its end.
 
-The relayer's account has no right of its own: what it carries is signed by those who have. A submission that is sent
-twice is a no-op of the contract; an order that is sent twice fails the second time. So a relayer that was stopped
-between two steps loses nothing and doubles nothing; only of an order caught in the moment of being handed on may it
-have to say that the ledger knows better.
+The relayer's account has no right of its own: what it carries is signed by those who have. What is handed to the outbox
+is named there by the inbox's own reference, and the outbox takes a reference once. So a relayer that was stopped
+between two steps loses nothing and sends nothing twice.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from pki_chain.chain.calls import Call, Calls
 from pki_chain.errors import InputError
 from pki_chain.gateway.inbox import Inbox, InboxState, StoredOrder, StoredSubmission
-from pki_chain.ports import Receipt, TransactionWriter
+from pki_chain.ports import TransactionWriter
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +22,6 @@ KEPT_S: Final = 30 * 86_400
 """How long the inbox remembers what came to an end; the ledger remembers for good."""
 
 _FORGET_EVERY_S: Final = 3_600
-_INTERRUPTED: Final = (
-    " This gateway was stopped while it sent the order, so an earlier sending may have been carried out:"
-    " look at what it was to change."
-)
-
-
-class _Item(Protocol):
-    @property
-    def transaction_hash(self) -> bytes | None: ...
 
 
 class Relayer:
@@ -44,7 +34,6 @@ class Relayer:
         self._calls = calls
         self._ledger_time = ledger_time
         self._forgot_at = 0.0
-        inbox.resume()
 
     def step(self) -> bool:
         """Hand on what is stored, send, and collect outcomes. Returns whether anything is still on its way.
@@ -71,10 +60,9 @@ class Relayer:
             failure = f"The deadline {stored.submission.deadline} passed before the ledger took it."
             self._inbox.mark_submission(stored.number, InboxState.FAILED, failure=failure)
             return
-        self._inbox.mark_submission(stored.number, InboxState.SENDING)
         call = self._calls.submit(stored.submission, stored.certificates, stored.signature)
         try:
-            digest = self._enqueue(call)
+            digest = self._enqueue(call, stored.reference)
         except InputError as error:
             self._inbox.mark_submission(stored.number, InboxState.FAILED, failure=error.message)
             return
@@ -82,39 +70,32 @@ class Relayer:
         log.info("submission 0x%s is sent as 0x%s", stored.digest.hex(), digest.hex())
 
     def _relay_order(self, stored: StoredOrder) -> None:
-        self._inbox.mark_order(stored.id, InboxState.SENDING)
         try:
-            digest = self._enqueue(Call(stored.target, stored.data, stored.gas))
+            digest = self._enqueue(Call(stored.target, stored.data, stored.gas), stored.reference)
         except InputError as error:
             self._inbox.mark_order(stored.id, InboxState.FAILED, failure=error.message)
             return
         self._inbox.mark_order(stored.id, InboxState.SENT, transaction_hash=digest)
         log.info("order %s (%s) is sent as 0x%s", stored.id, stored.kind, digest.hex())
 
-    def _enqueue(self, call: Call) -> bytes:
-        return self._writer.enqueue(call.to, call.data, gas=call.gas)
+    def _enqueue(self, call: Call, reference: bytes) -> bytes:
+        return self._writer.enqueue(call.to, call.data, gas=call.gas, reference=reference)
 
     def _collect(self) -> bool:
         """Record outcomes. Returns whether any is still missing."""
         waiting = False
-        for submission in self._inbox.submissions_in(InboxState.SENT, limit=1_000):
-            receipt = self._receipt(submission)
+        for number, transaction_hash in self._inbox.sent_submissions():
+            receipt = self._writer.receipt(transaction_hash)
             if receipt is None:
                 waiting = True
                 continue
             state = InboxState.DONE if receipt.succeeded else InboxState.FAILED
-            self._inbox.mark_submission(submission.number, state, failure=receipt.revert)
+            self._inbox.mark_submission(number, state, failure=receipt.revert)
         for order in self._inbox.orders_in(InboxState.SENT, limit=1_000):
-            receipt = self._receipt(order)
+            receipt = None if order.transaction_hash is None else self._writer.receipt(order.transaction_hash)
             if receipt is None:
                 waiting = True
                 continue
             state = InboxState.DONE if receipt.succeeded else InboxState.FAILED
-            failure = receipt.revert
-            if not receipt.succeeded and order.interrupted:
-                failure += _INTERRUPTED
-            self._inbox.mark_order(order.id, state, failure=failure, block_number=receipt.block_number)
+            self._inbox.mark_order(order.id, state, failure=receipt.revert, block_number=receipt.block_number)
         return waiting
-
-    def _receipt(self, item: _Item) -> Receipt | None:
-        return None if item.transaction_hash is None else self._writer.receipt(item.transaction_hash)

@@ -84,7 +84,7 @@ def _header(digest: bytes, submission: Submission, count: int) -> dict[str, Any]
 
 def shown_state(state: InboxState) -> str:
     """As the asker sees it: until the read model has the batch, one that is in a block is still on its way."""
-    return {InboxState.SENDING: "stored", InboxState.DONE: "sent"}.get(state, state.value)
+    return "sent" if state is InboxState.DONE else state.value
 
 
 def _in_inbox(stored: StoredSubmission) -> dict[str, Any]:

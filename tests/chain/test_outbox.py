@@ -109,6 +109,33 @@ def test_the_nonce_goes_on_where_it_was(tmp_path: Path, keystore: Keystore, conn
         assert settle(outbox, outbox.enqueue(TARGET, b"4", gas=100_000)).succeeded, "nonce from the chain"
 
 
+def test_a_reference_is_taken_once(tmp_path: Path, keystore: Keystore, connection: Connection) -> None:
+    """Killed between the outbox's step and its caller's, the caller asks again and nothing is doubled."""
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from pki_chain.chain.signer import Keystore\n"
+        "from pki_chain.chain.outbox import Outbox\n"
+        "from pki_chain.chain.connection import Connection\n"
+        "home = Path(sys.argv[1])\n"
+        "signer = Keystore.open(home / 'keys', home / 'passphrase').load('relayer')\n"
+        "outbox = Outbox(home / 'outbox.sqlite', signer, Connection([sys.argv[2]]), int(sys.argv[3]))\n"
+        "outbox.enqueue('0x' + '99' * 20, b'once', gas=100_000, reference=b'order 1')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    arguments = [str(tmp_path), connection.endpoints[0], str(connection.chain_id())]
+    killed = subprocess.run([sys.executable, "-c", program, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with Outbox(tmp_path / "outbox.sqlite", keystore.load("relayer"), connection, connection.chain_id()) as outbox:
+        digest = outbox.enqueue(TARGET, b"once", gas=100_000, reference=b"order 1")
+        assert outbox.pending() == 1
+        assert settle(outbox, digest).succeeded
+        assert outbox.enqueue(TARGET, b"once", gas=100_000, reference=b"order 1") == digest, "also after its end"
+        assert outbox.pending() == 0
+        assert outbox.enqueue(TARGET, b"once", gas=100_000, reference=b"order 2") != digest
+        assert outbox.enqueue(TARGET, b"once", gas=100_000) != digest, "without a reference each is a new one"
+        assert outbox.pending() == 2
+
+
 def test_a_lost_answer_is_made_good_by_the_same_bytes(
     tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

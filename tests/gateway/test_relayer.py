@@ -30,15 +30,26 @@ class MemoryWriter:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Address, bytes]] = []
+        self.named: dict[bytes, bytes] = {}
         self.receipts: dict[bytes, Receipt] = {}
         self.unavailable = False
         self.too_large = False
 
-    def enqueue(self, to: Address, data: bytes, *, gas: int) -> bytes:  # noqa: ARG002 - the port has it
+    def enqueue(
+        self,
+        to: Address,
+        data: bytes,
+        *,
+        gas: int,  # noqa: ARG002 - the port has it
+        reference: bytes = b"",
+    ) -> bytes:
         if self.too_large:
             raise InputError("A transaction of 200000 bytes is over the ledger's limits. Split it.")
+        if reference in self.named:
+            return self.named[reference]
         self.calls.append((to, data))
-        return hashlib.sha256(b"%d" % len(self.calls)).digest()
+        self.named[reference] = hashlib.sha256(b"%d" % len(self.calls)).digest()
+        return self.named[reference]
 
     def pump(self) -> None:
         if self.unavailable:
@@ -131,43 +142,59 @@ def test_what_no_ledger_would_take_is_said(inbox: Inbox) -> None:
     assert state(inbox, digest) is InboxState.FAILED
 
 
-def test_stopped_before_the_hash_was_noted_sends_again(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contract makes a no-op of the second, so sending again is right and losing would not be."""
+def stop_before_the_hash_is_noted(inbox: Inbox, writer: MemoryWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "mark_submission", stop)
+        patch.setattr(inbox, "mark_order", stop)
+        with pytest.raises(KeyboardInterrupt):
+            relayer(inbox, writer).step()
+
+
+def test_a_submission_caught_before_its_hash_was_noted_is_sent_once(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = MemoryWriter()
     digest = put(inbox)
-    relaying = relayer(inbox, writer)
-    mark = inbox.mark_submission
-
-    def stop(number: int, state: InboxState, **more: object) -> None:
-        if state is InboxState.SENT:
-            raise KeyboardInterrupt
-        mark(number, state, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(inbox, "mark_submission", stop)
-    with pytest.raises(KeyboardInterrupt):
-        relaying.step()
-    monkeypatch.undo()
-    assert state(inbox, digest) is InboxState.SENDING
+    stop_before_the_hash_is_noted(inbox, writer, monkeypatch)
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.STORED, 1)
     relayer(inbox, writer).step()
-    assert (state(inbox, digest), len(writer.calls)) == (InboxState.SENT, 2)
-    writer.settle(2)
+    assert (state(inbox, digest), len(writer.calls)) == (InboxState.SENT, 1)
+    writer.settle(1)
     relayer(inbox, writer).step()
     assert state(inbox, digest) is InboxState.DONE
 
 
-def test_an_order_caught_while_it_was_handed_on_says_so(inbox: Inbox) -> None:
+def test_an_order_caught_before_its_hash_was_noted_is_sent_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is one that failed before and was posted again."""
     writer = MemoryWriter()
     stored = inbox.put_order("hold", TARGET, b"\x01\x02", 100_000, NOW)
     assert stored.id == order_id(TARGET, b"\x01\x02")
-    inbox.mark_order(stored.id, InboxState.SENDING)
-    relaying = relayer(inbox, writer)
-    relaying.step()
-    writer.settle(1, "RegistryHoldCounter(0x01, 1, 0)")
-    relaying.step()
-    failed = inbox.order(stored.id)
-    assert failed is not None
-    assert failed.failure.startswith("RegistryHoldCounter")
-    assert "may have been carried out" in failed.failure
+    for attempt, revert in ((1, "RegistryHoldCounter(0x01, 1, 0)"), (2, "")):
+        stop_before_the_hash_is_noted(inbox, writer, monkeypatch)
+        assert len(writer.calls) == attempt
+        writer.settle(attempt, revert)
+        relayer(inbox, writer).step()
+        ended = inbox.order(stored.id)
+        assert ended is not None
+        assert (ended.state, ended.failure) == (InboxState.FAILED if revert else InboxState.DONE, revert)
+        assert len(writer.calls) == attempt
+        inbox.put_order("hold", TARGET, b"\x01\x02", 100_000, NOW)
+
+
+def test_the_same_bytes_posted_after_they_were_forgotten_are_sent_again(inbox: Inbox) -> None:
+    writer = MemoryWriter()
+    for received_at in (NOW, NOW + KEPT_S + 1):
+        inbox.put_order("hold", TARGET, b"\x01", 100_000, received_at)
+        put(inbox, deadline=2 * NOW + KEPT_S)
+        relayer(inbox, writer).step()
+        for number in range(1, len(writer.calls) + 1):
+            writer.settle(number, "RegistryLotClosed(1)")
+        relayer(inbox, writer).step()
+        inbox.forget(2 * NOW + KEPT_S)
+    assert len(writer.calls) == 3, "the order twice, the submission, received at the same time, once"
 
 
 def test_a_failed_order_can_be_posted_again(inbox: Inbox) -> None:
@@ -216,3 +243,24 @@ def test_what_came_to_an_end_is_forgotten_after_its_time(inbox: Inbox) -> None:
     relayer(inbox, writer, now=NOW + KEPT_S + 1).step()
     assert inbox.submission(ended) is None
     assert state(inbox, waiting) is InboxState.SENT
+
+
+def test_no_question_reads_what_came_to_an_end(inbox: Inbox) -> None:
+    """What is kept for a month must not slow down what the relayer asks four times a second, nor a scrape."""
+    connection = inbox._connection()
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    put(inbox)
+    inbox.put_order("hold", TARGET, b"\x01", 100_000, NOW)
+    relayer(inbox, MemoryWriter()).step()
+    inbox.counts()
+    connection.set_trace_callback(None)
+    plans = [
+        (statement, detail)
+        for statement in statements
+        if statement.startswith(("SELECT", "UPDATE", "DELETE"))
+        for *_, detail in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    assert len(plans) > 8
+    slow = [plan for plan in plans if ("SCAN" in plan[1] and "COVERING" not in plan[1]) or "TEMP B-TREE" in plan[1]]
+    assert slow == []
