@@ -168,8 +168,12 @@ def store_certificate(path: Path, der: bytes) -> None:
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+        except OSError:
+            path.unlink()  # a half would stand in the way of the next try, which writes over nothing
+            raise
     except FileExistsError as error:
         raise StorageError(f"{path} exists already; nothing was written: choose another name") from error
     except OSError as error:

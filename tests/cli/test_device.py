@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import secrets
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -76,3 +80,19 @@ def test_wrong_input_is_named(
 ) -> None:
     assert run(str(tmp_path / "d"), *arguments) == 65
     assert said in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_key(tmp_path: Path) -> None:
+    """A limit of 0 on the size of files fails every write, as a full disk does."""
+    arguments = ["device", "new", str(tmp_path / "out"), "--organisation", "Acme", "--name", "dns:a.acme.example"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "pki_chain.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert finished.returncode == 74, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert list((tmp_path / "out").iterdir()) == []

@@ -127,6 +127,26 @@ def test_a_gateway_that_is_away_is_passed_over(tmp_path: Path, gateway: Scripted
         assert line.run(threading.Event(), timeout_s=10)
 
 
+def test_a_gateway_that_is_too_slow_is_passed_over(tmp_path: Path, gateway: ScriptedGateway) -> None:
+    """It takes the batch all the same, later: the same bytes are no second submission."""
+    answer = threading.Event()
+    gateway.get = decided(gateway, "valid")
+
+    def slowly(content: dict[str, Any]) -> tuple[int, Any]:
+        answer.wait(30)
+        return take(content)
+
+    with serve(ScriptedGateway(slowly, gateway.get)) as slow:
+        client = GatewayClient((slow.address, gateway.address), timeout_s=0.3)
+        with Station(tmp_path, SIGNER, texts=TEXTS, gateways=client, clock=lambda: 1_790_000_000.0) as line:
+            line.take_in(7, 2, certificates(1), rules())
+            line.step()
+            answer.set()
+            assert line.run(threading.Event(), timeout_s=10)
+            assert line.outbox.counts() == {EntryState.VALID: 1}
+        assert gateway.posted == slow.posted
+
+
 def test_all_gateways_away_loses_nothing_and_says_so(tmp_path: Path) -> None:
     with station(tmp_path, closed_port()) as line:
         line.take_in(7, 2, certificates(3), rules())
