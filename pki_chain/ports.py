@@ -376,8 +376,12 @@ class LedgerReader(Protocol):
         """Headers of these blocks, both included, in order; at most 500 at a time."""
         ...
 
-    def events(self, first_block: int, last_block: int) -> Sequence[LoggedEvent]:
-        """Events of Consortium, CertificateRegistry and Directory in these blocks, both included, in order."""
+    def events(self, first_block: int, last_block: int, last_hash: bytes | None = None) -> Sequence[LoggedEvent]:
+        """Events of Consortium, CertificateRegistry and Directory in these blocks, both included, in order.
+
+        An endpoint is asked that has the last block, with `last_hash` where that is given: one that lags behind would
+        leave out events without a word.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -82,23 +82,27 @@ class Connection:
 
         def ask(endpoint: str) -> list[Json | RpcError | RefusedError]:
             answers: list[Json | RpcError | RefusedError] = []
-            for start in range(0, len(requests_), MAX_BATCH):
-                for answer in self._ask(endpoint, requests_[start : start + MAX_BATCH]):
-                    try:
-                        answers.append(_result(answer))
-                    except (RpcError, RefusedError) as error:
-                        answers.append(error)
+            for answer in self._ask_all(endpoint, requests_):
+                try:
+                    answers.append(_result(answer))
+                except (RpcError, RefusedError) as error:
+                    answers.append(error)
             return answers
 
         return self._failover(ask)
 
     def results(self, requests_: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
         """As `batch`, but the first error is raised."""
-        answers = self.batch(requests_)
-        for answer in answers:
-            if isinstance(answer, RpcError | RefusedError):
-                raise answer
-        return answers
+        return self.read(requests_, lambda answers: answers)
+
+    def read(self, requests_: Sequence[tuple[str, Sequence[Json]]], parse: Callable[[list[Json]], T]) -> T:
+        """As `results`, and what `parse` makes of them. An endpoint at whose results it raises
+        `LedgerUnavailableError` is passed over like one that does not answer."""
+
+        def ask(endpoint: str) -> T:
+            return parse([_result(answer) for answer in self._ask_all(endpoint, requests_)])
+
+        return self._failover(ask)
 
     def call(
         self, to: Address, data: bytes, block: str | int = "latest", *, sender: Address | None = None, gas: int = 0
@@ -144,6 +148,10 @@ class Connection:
                     f"{_shown(endpoint)} serves chain {found}, not chain {self._chain_id}. Correct ledger.endpoints."
                 )
             self._checked.add(endpoint)
+
+    def _ask_all(self, endpoint: str, requests_: Sequence[tuple[str, Sequence[Json]]]) -> Iterator[Mapping[str, Json]]:
+        for start in range(0, len(requests_), MAX_BATCH):
+            yield from self._ask(endpoint, requests_[start : start + MAX_BATCH])
 
     def _ask(self, endpoint: str, requests_: Sequence[tuple[str, Sequence[Json]]]) -> list[Mapping[str, Json]]:
         """Post requests as one JSON-RPC batch (or alone) and return their answers in order."""

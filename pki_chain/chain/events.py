@@ -38,17 +38,20 @@ def parse_event(log: Mapping[str, Any]) -> LoggedEvent | None:
 
     Raises `LedgerUnavailableError` for what is not an event of this version's contracts.
     """
-    topics = [parse_bytes(topic, 32) for topic in log["topics"]]
-    data = parse_bytes(log["data"])
+    topics = log.get("topics")
+    if not isinstance(topics, list):
+        raise LedgerUnavailableError("An endpoint sent a log without topics. Ask another endpoint.")
+    topics = [parse_bytes(topic, 32) for topic in topics]
+    data = parse_bytes(log.get("data"))
     if not topics or topics[0] not in _known():
         raise LedgerUnavailableError("The ledger holds an event unknown to this version. Install the version in use.")
     content = _parse_content(topics, data)
     if content is None:
         return None
     return LoggedEvent(
-        block_number=parse_quantity(log["blockNumber"]),
-        transaction_hash=parse_bytes(log["transactionHash"], 32),
-        log_index=parse_quantity(log["logIndex"]),
+        block_number=parse_quantity(log.get("blockNumber")),
+        transaction_hash=parse_bytes(log.get("transactionHash"), 32),
+        log_index=parse_quantity(log.get("logIndex")),
         content=content,
     )
 

@@ -142,42 +142,47 @@ class LedgerClient:
         return self._connection
 
     def head(self) -> Block:
-        return parse_block(self._connection.request("eth_getBlockByNumber", ["latest", False]))
+        return self._connection.read([_header("latest")], lambda answers: parse_block(answers[0]))
 
     def block(self, number: int) -> Block:
         return self.blocks(number, number)[0]
 
     def blocks(self, first: int, last: int) -> Sequence[Block]:
         """Headers of these blocks, both included, asked for in one request."""
-        answers = self._connection.results(
-            [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
-        )
-        blocks = [parse_block(answer) for answer in answers]
-        if [block.number for block in blocks] != list(range(first, last + 1)):
-            raise LedgerUnavailableError("An endpoint answered other blocks than those asked for.")
-        return blocks
 
-    def events(self, first_block: int, last_block: int) -> Sequence[LoggedEvent]:
-        """Events in these blocks, in the order of the ledger. What is too much for one answer is asked for in parts."""
+        def parse(answers: list[Json]) -> list[Block]:
+            blocks = [parse_block(answer) for answer in answers]
+            if [block.number for block in blocks] != list(range(first, last + 1)):
+                raise LedgerUnavailableError("An endpoint answered other blocks than those asked for.")
+            return blocks
+
+        return self._connection.read([_header(hex(number)) for number in range(first, last + 1)], parse)
+
+    def events(self, first_block: int, last_block: int, last_hash: bytes | None = None) -> Sequence[LoggedEvent]:
+        """Events in these blocks, in the order of the ledger. What is too much for one answer is asked for in parts.
+
+        The last block's header is asked for together with them: an endpoint that does not have it, or another one than
+        `last_hash`, is passed over.
+        """
         criteria = {
             "fromBlock": hex(first_block),
             "toBlock": hex(last_block),
             "address": [self._file.consortium, self._file.certificate_registry, self._file.directory],
         }
+
+        def parse(answers: list[Json]) -> list[LoggedEvent]:
+            last = parse_block(answers[0])
+            if last.number != last_block or last_hash not in {None, last.hash}:
+                raise LedgerUnavailableError("An endpoint has another block than the one asked for. Ask another.")
+            return _parse_events(answers[1], first_block, last)
+
         try:
-            logs = self._connection.request("eth_getLogs", [criteria])
+            return self._connection.read([_header(hex(last_block)), ("eth_getLogs", [criteria])], parse)
         except (AnswerTooLargeError, RpcError):
             if first_block >= last_block:
                 raise
             middle = (first_block + last_block) // 2
-            return [*self.events(first_block, middle), *self.events(middle + 1, last_block)]
-        if not isinstance(logs, list) or any(log.get("removed") for log in logs):
-            raise LedgerUnavailableError("An endpoint answered eth_getLogs with something else than standing logs.")
-        events = [event for log in logs if (event := parse_event(log)) is not None]
-        places = [(event.block_number, event.log_index) for event in events]
-        if places != sorted(places) or any(not first_block <= number <= last_block for number, _ in places):
-            raise LedgerUnavailableError("An endpoint answered events out of order or of other blocks.")
-        return events
+            return [*self.events(first_block, middle), *self.events(middle + 1, last_block, last_hash)]
 
     def status_of(self, spki_hash: bytes, tbs_hash: bytes) -> CertificateStatus:
         """A certificate's status at block time, by SHA-256 of its SPKI and of its TBS."""
@@ -276,6 +281,21 @@ class LedgerClient:
     def _read(self, contract: str, address: Address, function: str, arguments: list[Any]) -> tuple[Any, ...]:
         interface = load_interface(contract)
         return interface.decode(function, self._connection.call(address, interface.encode(function, arguments)))
+
+
+def _header(block: str) -> tuple[str, list[Json]]:
+    return "eth_getBlockByNumber", [block, False]
+
+
+def _parse_events(logs: Json, first_block: int, last: Block) -> list[LoggedEvent]:
+    """Events from the answer to eth_getLogs. Raises `LedgerUnavailableError` for what cannot be one."""
+    if not isinstance(logs, list) or any(not isinstance(log, dict) or log.get("removed") for log in logs):
+        raise LedgerUnavailableError("An endpoint answered eth_getLogs with something else than standing logs.")
+    events = [event for log in logs if (event := parse_event(log)) is not None]
+    places = [(event.block_number, event.log_index) for event in events]
+    if places != sorted(set(places)) or any(not first_block <= number <= last.number for number, _ in places):
+        raise LedgerUnavailableError("An endpoint answered events out of order or of other blocks.")
+    return events
 
 
 def parse_block(answer: Json) -> Block:

@@ -99,15 +99,18 @@ class Indexer:
         return cursor
 
     def _take(self, cursor: Block | None, first: int, last: int, head: Block) -> Block:
-        events = self._reader.events(first, last)
+        headers = self._headers(first, last, head)
+        before = cursor
+        for number, block in zip(range(first, last + 1), headers, strict=True):
+            self._check_link(before, block, number)
+            before = block
+        events = self._reader.events(first, last, headers[-1].hash)
         numbers = [event.block_number for event in events]
         if numbers != sorted(numbers) or any(not first <= number <= last for number in numbers):
             raise self._fault(f"events of blocks {first} to {last} came out of order or from other blocks")
-        headers = self._headers(first, last, head)
         by_block = {number: list(group) for number, group in groupby(events, key=lambda event: event.block_number)}
         stored = cursor
         for number, block in zip(range(first, last + 1), headers, strict=True):
-            self._check_link(cursor, block, number)
             cursor = block
             if number in by_block:
                 self._store(block, by_block[number])

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from eth_hash.auto import keccak
 
 from pki_chain.chain.connection import Connection, WrongChainError
 from pki_chain.chain.errors import AnswerTooLargeError, RpcError
+from pki_chain.chain.ledger import LedgerClient
+from pki_chain.config import ConsortiumFile
 from pki_chain.errors import ConfigurationError, LedgerUnavailableError, RefusedError
 from pki_chain.ports import Address
 
@@ -265,3 +268,109 @@ def test_secrets_in_an_endpoints_path_stay_out_of_messages(dead: str) -> None:
 def test_no_endpoint_at_all() -> None:
     with pytest.raises(ConfigurationError, match=r"ledger\.endpoints"):
         Connection([])
+
+
+def consortium_file(*endpoints: str) -> ConsortiumFile:
+    return ConsortiumFile(
+        chain_id=7,
+        salt=bytes(32),
+        consortium=Address("0x" + "0c" * 20),
+        directory=Address("0x" + "0d" * 20),
+        certificate_registry=Address("0x" + "0e" * 20),
+        code_hashes=MappingProxyType({}),
+        endpoints=endpoints,
+        founding_block=1,
+        founding_hash=bytes(32),
+    )
+
+
+def header(number: int, salt: int = 0) -> dict[str, str]:
+    return {
+        "number": hex(number),
+        "hash": f"0x{number + 1 + salt:064x}",
+        "parentHash": f"0x{number + salt:064x}",
+        "timestamp": hex(1_000 + number),
+    }
+
+
+def node(head: int, *, salt: int = 0, logs: Any = ()) -> Answer:
+    """A node that has the blocks up to `head`, and says nothing about others: as many do."""
+
+    def answer(request: dict[str, Any]) -> object:
+        if request["method"] == "eth_getLogs":
+            asked = request["params"][0]
+            return {
+                "result": logs
+                if not isinstance(logs, tuple)
+                else [log for log in logs if int(asked["fromBlock"], 16) <= int(log["blockNumber"], 16) <= head]
+            }
+        block = request["params"][0]
+        number = head if block == "latest" else int(block, 16)
+        return {"result": header(number, salt) if number <= head else None}
+
+    return answer
+
+
+LOT_CLOSED = {
+    "topics": ["0x" + keccak(b"LotClosed(uint40,address)").hex(), f"0x{1:064x}", f"0x{2:064x}"],
+    "data": "0x",
+    "blockNumber": "0x5",
+    "transactionHash": "0x" + "01" * 32,
+    "logIndex": "0x0",
+}
+
+
+def test_events_are_not_taken_from_an_endpoint_that_lags(start: Callable[..., Endpoint]) -> None:
+    """It has no event of a block that it does not have, and would say so by an empty list."""
+    lagging, good = start(node(4)), start(node(5, logs=(LOT_CLOSED,)))
+    ledger = LedgerClient(consortium_file(lagging.url, good.url))
+    (event,) = ledger.events(5, 5, bytes.fromhex(header(5)["hash"][2:]))
+    assert event.block_number == 5
+    assert "eth_getLogs" in lagging.asked
+    (event,) = ledger.events(4, 5)
+    assert event.block_number == 5
+    alone = LedgerClient(consortium_file(lagging.url))
+    assert list(alone.events(3, 4)) == []
+    with pytest.raises(LedgerUnavailableError, match="does not have a block"):
+        alone.events(3, 5)
+
+
+def test_events_are_not_taken_from_another_fork(start: Callable[..., Endpoint]) -> None:
+    other, good = start(node(5, salt=100)), start(node(5, logs=(LOT_CLOSED,)))
+    ledger = LedgerClient(consortium_file(other.url, good.url))
+    assert len(ledger.events(5, 5, bytes.fromhex(header(5)["hash"][2:]))) == 1
+    with pytest.raises(LedgerUnavailableError, match="another block"):
+        LedgerClient(consortium_file(other.url)).events(5, 5, bytes.fromhex(header(5)["hash"][2:]))
+
+
+def test_headers_come_from_an_endpoint_that_has_them(start: Callable[..., Endpoint]) -> None:
+    ledger = LedgerClient(consortium_file(start(node(4)).url, start(node(5)).url))
+    assert [block.number for block in ledger.blocks(3, 5)] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        None,
+        {},
+        [None],
+        ["0x"],
+        [{}],
+        [{**LOT_CLOSED, "topics": None}],
+        [{**LOT_CLOSED, "topics": []}],
+        [{**LOT_CLOSED, "topics": [1]}],
+        [{**LOT_CLOSED, "topics": LOT_CLOSED["topics"][:2]}],
+        [{**LOT_CLOSED, "data": None}],
+        [{**LOT_CLOSED, "blockNumber": None}],
+        [{**LOT_CLOSED, "blockNumber": "0x6"}],
+        [{**LOT_CLOSED, "logIndex": -1}],
+        [{**LOT_CLOSED, "transactionHash": "0x"}],
+        [{**LOT_CLOSED, "removed": True}],
+        [LOT_CLOSED, LOT_CLOSED],
+    ],
+)
+def test_logs_that_are_none_are_not_taken(start: Callable[..., Endpoint], logs: Any) -> None:
+    bad, good = start(node(5, logs=logs)), start(node(5, logs=(LOT_CLOSED,)))
+    assert len(LedgerClient(consortium_file(bad.url, good.url)).events(5, 5)) == 1
+    with pytest.raises(LedgerUnavailableError):
+        LedgerClient(consortium_file(bad.url)).events(5, 5)

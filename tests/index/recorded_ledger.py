@@ -93,8 +93,10 @@ class RecordedLedger:
         self._answer()
         return self._blocks[first : last + 1]
 
-    def events(self, first_block: int, last_block: int) -> Sequence[LoggedEvent]:
+    def events(self, first_block: int, last_block: int, last_hash: bytes | None = None) -> Sequence[LoggedEvent]:
         self._answer()
+        if last_hash not in {None, self._blocks[last_block].hash}:
+            raise LedgerUnavailableError("An endpoint has another block than the one asked for.")
         return [event for events in self._events[first_block : last_block + 1] for event in events]
 
     def _answer(self) -> None:
