@@ -73,8 +73,8 @@ def rebuild(config: MemberConfig) -> Block:
     """
     consortium = config.load_consortium()
     ledger = LedgerClient(consortium, config.ledger.timeout_s)
-    with Indexer(config.gateway.data / INDEX_FILE, ledger, consortium.founding_block) as indexer:
-        return indexer.rebuild()
+    with Indexer(config.gateway.data / INDEX_FILE, ledger, consortium.founding_block, anew=True) as indexer:
+        return indexer.advance()
 
 
 class _LedgerTime:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Final, Self
@@ -18,7 +19,7 @@ from pki_chain import ports
 from pki_chain.errors import StorageError
 from pki_chain.index import schema
 from pki_chain.index.errors import IndexBusyError, IndexFaultError
-from pki_chain.index.projection import Projection, in_order
+from pki_chain.index.projection import MissingEventsError, Projection, check_whole, in_order
 from pki_chain.ports import Block, LedgerReader, LoggedEvent
 
 BLOCKS_A_REQUEST: Final = 500
@@ -28,16 +29,25 @@ BLOCKS_A_REQUEST: Final = 500
 class Indexer:
     """Brings a read model up to the ledger's head.
 
-    Raises `IndexBusyError` when another process writes the same database.
+    Raises `IndexBusyError` when another process writes the same database, `StorageError` when it cannot be used. With
+    `anew` what is there, whole or damaged, is thrown away: readers must be closed or closed then.
     """
 
-    def __init__(self, database: Path, reader: LedgerReader, first_block: int) -> None:
+    def __init__(self, database: Path, reader: LedgerReader, first_block: int, *, anew: bool = False) -> None:
         self._path = database
         self._reader = reader
         self._first_block = first_block
-        database.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(database)
-        self._database = schema.open_writer(database)
+        with self._storage():
+            database.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(database)
+        try:
+            with self._storage():
+                if anew:
+                    schema.discard(database)
+                self._database = schema.open_writer(database)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._connection = self._database.conn
         self._projection = Projection(self._connection)
 
@@ -59,6 +69,10 @@ class Indexer:
         while that is before the first block. Raises `IndexFaultError` on a contradiction, `LedgerUnavailableError`,
         and `StorageError` when the disk is full; what was taken in before stays.
         """
+        with self._storage():
+            return self._advance(should_stop)
+
+    def _advance(self, should_stop: Callable[[], bool]) -> Block:
         cursor = self._cursor()
         head = self._reader.head()
         if cursor is not None and head.number <= cursor.number:
@@ -69,12 +83,6 @@ class Indexer:
             cursor = self._take(cursor, first, last, head)
             first = last + 1
         return head if cursor is None else cursor
-
-    def rebuild(self, should_stop: Callable[[], bool] = lambda: False) -> Block:
-        """Throw every row away and read the ledger again from the first block."""
-        with self._database.atomic():
-            schema.clear(self._database)
-        return self.advance(should_stop)
 
     def _cursor(self) -> Block | None:
         row = self._connection.execute("SELECT number, hash, parent_hash, time, fault FROM head").fetchone()
@@ -137,6 +145,7 @@ class Indexer:
     def _store(self, block: Block, events: Sequence[LoggedEvent]) -> None:
         try:
             with self._database.atomic():
+                check_whole(events)
                 for event in in_order(events):
                     self._check_sequence(event)
                     self._projection.apply(event, block)
@@ -150,12 +159,8 @@ class Indexer:
                     " VALUES (1, ?, ?, ?, ?, '')",
                     (block.number, block.hash, block.parent_hash, block.time),
                 )
-        except _MissingEventsError as error:
+        except MissingEventsError as error:
             raise self._fault(f"block {block.number}: {error}") from error
-        except sqlite3.OperationalError as error:
-            raise StorageError(
-                f"Cannot write the read model {self._path.name}: {error}. Free space on its disk; it goes on by itself."
-            ) from error
 
     def _check_sequence(self, event: LoggedEvent) -> None:
         """Lots and batches are numbered without gaps: a gap means that an endpoint kept events back."""
@@ -171,11 +176,11 @@ class Indexer:
             f"SELECT coalesce(max(id), 0) FROM {table}"  # noqa: S608 - one of two names above
         ).fetchone()
         if number != greatest + 1:
-            raise _MissingEventsError(f"{table}: {number} came after {greatest}")
+            raise MissingEventsError(f"{table}: {number} came after {greatest}")
 
     def _fault(self, text: str) -> IndexFaultError:
         """Put the contradiction on record, so that readers too stop answering."""
-        with self._database.atomic():
+        with suppress(sqlite3.Error), self._database.atomic():  # the caller hears of it in any case
             self._connection.execute(
                 "INSERT INTO head (id, number, hash, parent_hash, time, fault) VALUES (1, 0, x'', x'', 0, ?)"
                 " ON CONFLICT (id) DO UPDATE SET fault = excluded.fault",
@@ -183,12 +188,21 @@ class Indexer:
             )
         return IndexFaultError(f"The read model {self._path.name} is at odds with the ledger: {text}. {_REMEDY}")
 
+    @contextmanager
+    def _storage(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"Cannot write the read model {self._path.name}: {error}. Free space on its disk; it goes on by itself."
+            ) from error
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"Cannot use the read model {self._path.name}: {error}. Rebuild it: everything in it is on the ledger."
+            ) from error
+
 
 _REMEDY: Final = "Check which ledger the endpoints serve, then rebuild the read model."
-
-
-class _MissingEventsError(Exception):
-    """Events that must have been there were not given."""
 
 
 def _lock(database: Path) -> int:

@@ -23,6 +23,10 @@ FLAG_OF: Final = {
 }
 
 
+class MissingEventsError(Exception):
+    """Events that must have been there were not given."""
+
+
 def map_bytes(bit_map: int) -> bytes:
     """A map of entries, or a nonce, as the tables keep it: 32 octets, big endian."""
     return bit_map.to_bytes(32, "big")
@@ -43,8 +47,32 @@ def in_order(events: Sequence[LoggedEvent]) -> Iterable[LoggedEvent]:
     )
 
 
+def check_whole(events: Sequence[LoggedEvent]) -> None:
+    """Each batch of these events has the entries that its header tells of. Raises `MissingEventsError`."""
+    given: dict[int, list[int]] = {}
+    for event in events:
+        match event.content:
+            case ports.CertificateSubmitted(batch=batch, entry=entry):
+                given.setdefault(batch, []).append(entry)
+            case ports.EntryRefused(batch=batch, entry=entry):
+                given.setdefault(batch, []).append(-1 - entry)
+            case _:
+                pass
+    for event in events:
+        if isinstance(event.content, ports.BatchSubmitted):
+            present = event.content.present
+            due = [entry if present >> entry & 1 else -1 - entry for entry in range(event.content.count)]
+            if sorted(given.pop(event.content.batch, [])) != sorted(due):
+                raise MissingEventsError(f"the entries of batch {event.content.batch} are not those that it has")
+    if given:
+        raise MissingEventsError(f"entries of batch {min(given)} came without it")
+
+
 class Projection:
-    """Applies events to the tables. The caller holds the transaction."""
+    """Applies events to the tables. The caller holds the transaction.
+
+    Raises `MissingEventsError` where the ledger must have said something before that it did not say here.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -82,6 +110,13 @@ class Projection:
             f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608 - our own names
             tuple(row.values()),
         )
+
+    def _row(self, named: str, statement: str, key: int | bytes) -> tuple[Any, ...]:
+        """What an event speaks of and an earlier one must have brought. Raises `MissingEventsError`."""
+        row: tuple[Any, ...] | None = self._connection.execute(statement, (key,)).fetchone()
+        if row is None:
+            raise MissingEventsError(f"an event speaks of {named}, which was never given")
+        return row
 
     def _member(self, content: ports.MemberChanged, block: Block, _: LoggedEvent) -> None:
         row = {"id": content.member, "kind": int(content.kind), "state": int(content.state), "name": content.name}
@@ -169,6 +204,7 @@ class Projection:
         self._put("lots", row)
 
     def _lot_closed(self, content: ports.LotClosed, _: Block, __: LoggedEvent) -> None:
+        self._row(f"lot {content.lot}", "SELECT 1 FROM lots WHERE id = ?", content.lot)
         self._connection.execute("UPDATE lots SET closed = 1 WHERE id = ?", (content.lot,))
 
     def _batch(self, content: ports.BatchSubmitted, block: Block, event: LoggedEvent) -> None:
@@ -201,9 +237,9 @@ class Projection:
     def _certificate(self, content: ports.CertificateSubmitted, block: Block, _: LoggedEvent) -> None:
         entry: dict[str, object] = {"batch": content.batch, "entry": content.entry}
         self._put("entries", {**entry, "certificate": content.certificate, "entry_hash": None, "refused": None})
-        profile, lot = self._connection.execute(
-            "SELECT profile, lot FROM batches WHERE id = ?", (content.batch,)
-        ).fetchone()
+        profile, lot = self._row(
+            f"batch {content.batch}", "SELECT profile, lot FROM batches WHERE id = ?", content.batch
+        )
         before = self._connection.execute(
             "SELECT lot, flags, hold_counter, reason, emergency_until FROM certificates WHERE id = ?",
             (content.certificate,),
@@ -255,9 +291,11 @@ class Projection:
             "endorsed_at": block.time,
         }
         self._put("endorsements", row)
-        accepted, rejected, decided_at, settled_at = self._connection.execute(
-            "SELECT accepted, rejected, decided_at, settled_at FROM batches WHERE id = ?", (content.batch,)
-        ).fetchone()
+        accepted, rejected, decided_at, settled_at = self._row(
+            f"batch {content.batch}",
+            "SELECT accepted, rejected, decided_at, settled_at FROM batches WHERE id = ?",
+            content.batch,
+        )
         now = (map_bytes(content.accepted_now), map_bytes(content.rejected_now))
         if now != (accepted, rejected):
             decided_at = block.time
@@ -278,9 +316,11 @@ class Projection:
         self, certificate: bytes, flag: HoldFlag, counter: int, until: int | None, block: Block, *, held: bool
     ) -> None:
         """As the contract writes the slot: an emergency hold that ended by itself is gone with the next change."""
-        before, emergency_until = self._connection.execute(
-            "SELECT flags, emergency_until FROM certificates WHERE id = ?", (certificate,)
-        ).fetchone()
+        before, emergency_until = self._row(
+            f"certificate 0x{certificate.hex()}",
+            "SELECT flags, emergency_until FROM certificates WHERE id = ?",
+            certificate,
+        )
         effective = effective_flags(before, emergency_until, block.time)
         flags = effective | flag if held else effective & ~flag
         self._connection.execute(
@@ -297,6 +337,8 @@ class Projection:
         )
 
     def _revoked(self, content: ports.CertificateRevoked, block: Block, _: LoggedEvent) -> None:
+        named = f"certificate 0x{content.certificate.hex()}"
+        self._row(named, "SELECT 1 FROM certificates WHERE id = ?", content.certificate)
         self._connection.execute(
             "UPDATE certificates SET state = ?, reason = ?, changed_at = ? WHERE id = ?",
             (STORED_REVOKED, content.reason, block.time, content.certificate),

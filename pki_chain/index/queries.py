@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pki_chain.errors import StorageError
 from pki_chain.index import schema
 from pki_chain.index.errors import IndexFaultError, NotReadyError
 from pki_chain.index.records import (
@@ -80,7 +79,7 @@ _PROPOSAL: Final = (
 class ReadModel:
     """Reads a read model that an `Indexer` writes; safe for threads, each with a connection of its own.
 
-    Every method raises `NotReadyError` while there is no database, and `StorageError` when it cannot be read.
+    Every method raises `NotReadyError` while there is no database, and `IndexFaultError` when it cannot be read.
     """
 
     def __init__(self, database: Path) -> None:
@@ -113,7 +112,8 @@ class ReadModel:
         try:
             yield
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def status_row(self, sha256: bytes) -> tuple[Any, ...] | None:
         """The hot path: head, bounds and facts in one statement, so of one block.
@@ -358,6 +358,8 @@ class ReadModel:
                 raise NotReadyError(
                     f"There is no read model {self._path.name} yet. Start the process that follows the ledger."
                 ) from error
+            except sqlite3.Error as error:
+                raise self._unreadable(error) from error
             self._connections.connection = connection
         return connection
 
@@ -374,10 +376,13 @@ class ReadModel:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: sqlite3.Error) -> NotReadyError | StorageError:
+    def _unreadable(self, error: sqlite3.Error) -> NotReadyError | IndexFaultError:
         if "no such table" in str(error):  # the writer is just making it
             return NotReadyError(f"The read model {self._path.name} has no tables yet. Wait for its writer.")
-        return StorageError(f"Cannot read the read model {self._path.name}: {error}. Rebuild it from the ledger.")
+        return IndexFaultError(
+            "The read model cannot be read, and nothing is answered. Rebuild it from the ledger if that lasts.",
+            detail=f"{self._path.name}: {error}",
+        )
 
 
 def check_fault(fault: str) -> None:

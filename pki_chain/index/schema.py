@@ -158,25 +158,33 @@ def open_writer(path: Path) -> Database:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    database = Database(connection, execute_plugins=False)
-    _create_tables(database)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        database = Database(connection, execute_plugins=False)
+        _create_tables(database)
+    except BaseException:
+        connection.close()
+        raise
     return database
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open the read model read-only. Raises `sqlite3.OperationalError` while the database does not exist."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
-    connection.execute("PRAGMA query_only=ON")
-    connection.execute("PRAGMA cache_size=-16384")
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA cache_size=-16384")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def clear(database: Database) -> None:
-    """Empty every table; called inside a transaction, so that readers see the old rows or none."""
-    for table in TABLES:
-        database.execute(f"DELETE FROM [{table}]")  # noqa: S608 - names of our own tables
+def discard(path: Path) -> None:
+    """Remove the read model, whole or damaged."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _create_tables(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pki_chain import ports
-from pki_chain.errors import LedgerUnavailableError
+from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.index import schema
 from pki_chain.index.errors import IndexBusyError, IndexFaultError
 from pki_chain.index.indexer import Indexer
@@ -86,7 +87,8 @@ def test_rebuilt_equals_incremental(acts: list[tuple[str, bool]], tmp_path_facto
                 indexer.advance()
         indexer.advance()
         followed = rows(directory / "followed.sqlite")
-        indexer.rebuild()
+    with Indexer(directory / "followed.sqlite", ledger, FIRST_BLOCK, anew=True) as indexer:
+        indexer.advance()
     assert rows(directory / "followed.sqlite") == followed
     assert index(directory / "fresh.sqlite", ledger) == followed
 
@@ -183,7 +185,8 @@ def test_a_fork_is_noticed_and_nobody_answers(tmp_path: Path, depth: int) -> Non
             indexer.advance()
         with pytest.raises(IndexFaultError):
             ReadModel(database).head()
-        assert indexer.rebuild() == ledger.head()
+    with Indexer(database, ledger, FIRST_BLOCK, anew=True) as indexer:
+        assert indexer.advance() == ledger.head()
     assert ReadModel(database).head() == ledger.head()
 
 
@@ -253,3 +256,112 @@ def test_an_older_shape_is_built_anew(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     assert index(database, ledger) == expected
+
+
+@pytest.mark.parametrize("kept_back", [ports.CertificateSubmitted, ports.EntryRefused])
+def test_an_entry_kept_back_is_noticed(tmp_path: Path, kept_back: type) -> None:
+    """A batch's header says how many entries it has and which of them have a slot."""
+    ledger = RecordedLedger()
+    ledger.submit(certificates(3), refused={2: 29})
+    ledger._events[-1] = [each for each in ledger._events[-1] if not isinstance(each.content, kept_back)]
+    with (
+        Indexer(tmp_path / "index.sqlite", ledger, FIRST_BLOCK) as indexer,
+        pytest.raises(IndexFaultError, match="batch 1"),
+    ):
+        indexer.advance()
+
+
+@pytest.mark.parametrize("act", ["hold", "release", "revoke", "endorse"])
+def test_an_act_on_what_was_kept_back_is_noticed(tmp_path: Path, act: str) -> None:
+    ledger = RecordedLedger()
+    ledger.submit(certificates(1))
+    ledger._events[-1] = []
+    match act:
+        case "endorse":
+            ledger.endorse(1, OPERATOR)
+        case "hold":
+            ledger.hold(certificate(0))
+        case "release":
+            ledger.release(certificate(0))
+        case _:
+            ledger.revoke(certificate(0))
+    with Indexer(tmp_path / "index.sqlite", ledger, FIRST_BLOCK) as indexer:
+        with pytest.raises(IndexFaultError, match="was never"):
+            indexer.advance()
+        with pytest.raises(IndexFaultError):
+            ReadModel(tmp_path / "index.sqlite").head()
+
+
+def damage(database: Path, first: int) -> None:
+    """Write rubbish over everything from this byte on; what is in the log of writes goes into the file before."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    size = database.stat().st_size
+    with database.open("r+b") as stream:
+        stream.seek(first)
+        stream.write(b"\xa5" * (size - first))
+
+
+@pytest.mark.parametrize("first", [0, 20, 100, 4_096, 40_000])
+def test_a_damaged_database_is_said_and_rebuilt(tmp_path: Path, first: int) -> None:
+    database = tmp_path / "index.sqlite"
+    ledger = RecordedLedger()
+    ledger.accept(certificates(4))
+    before = index(database, ledger)
+    damage(database, first)
+    reader = ReadModel(database)
+    for question in (reader.head, lambda: reader.status_row(bytes(32)), lambda: reader.facts([bytes(32)])):
+        try:
+            question()
+        except IndexFaultError as error:
+            assert "ebuil" in error.message  # noqa: PT017 - that a page is whole is no error
+    with contextlib.suppress(IndexFaultError), reader.snapshot():
+        reader.certificate(bytes(32))
+    reader.close()
+    ledger.accept(certificates(4, first=4))
+    with contextlib.suppress(StorageError), Indexer(database, ledger, FIRST_BLOCK) as indexer:
+        indexer.advance()
+    with Indexer(database, ledger, FIRST_BLOCK, anew=True) as indexer:
+        indexer.advance()
+    assert rows(database) == index(tmp_path / "fresh.sqlite", ledger) != before
+    reader.close()
+
+
+def test_a_disk_that_is_full_keeps_what_was_taken_in(tmp_path: Path) -> None:
+    database = tmp_path / "index.sqlite"
+    ledger = RecordedLedger()
+    before = index(database, ledger)
+    ledger.accept(certificates(30))
+    with Indexer(database, ledger, FIRST_BLOCK) as indexer:
+        (pages,) = indexer._connection.execute("PRAGMA page_count").fetchone()
+        indexer._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StorageError, match="goes on by itself"):
+            indexer.advance()
+        assert rows(database) == before
+        indexer._connection.execute("PRAGMA max_page_count = 100000")
+        assert indexer.advance() == ledger.head()
+
+
+def test_a_fault_that_cannot_be_written_down_is_an_error_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = RecordedLedger()
+    database = tmp_path / "index.sqlite"
+    index(database, ledger)
+    ledger.fork(ledger.head().number)
+    ledger.mine()
+    with Indexer(database, ledger, FIRST_BLOCK) as indexer:
+        indexer._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(IndexFaultError):
+            indexer.advance()
+
+
+def test_a_database_that_is_read_only_is_said(tmp_path: Path) -> None:
+    ledger = RecordedLedger()
+    index(tmp_path / "index.sqlite", ledger)
+    ledger.mine()
+    with Indexer(tmp_path / "index.sqlite", ledger, FIRST_BLOCK) as indexer:
+        indexer._connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(StorageError, match=r"index\.sqlite"):
+            indexer.advance()
