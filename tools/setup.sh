@@ -40,7 +40,15 @@ need openssl openssl
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if [ "$what" = dev ]; then
   need go golang-go
-  need keytool openjdk-17-jre-headless
+  need javac openjdk-17-jdk-headless
+  need mvn maven
+  need gcc gcc
+  need pkg-config pkg-config
+  need swig swig
+  need pcscd pcscd
+  [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages+=(vsmartcard-vpcd)
+  [ -e /usr/include/PCSC/winscard.h ] || packages+=(libpcsclite-dev)
+  [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h" ] || packages+=(python3-dev)
 fi
 if [ ${#packages[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${packages[*]} (this script installs by itself on Debian only)"
@@ -58,6 +66,11 @@ if ! cat requirements.txt pyproject.toml | cmp -s - .venv/installed; then
   retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
   retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
   cat requirements.txt pyproject.toml >.venv/installed
+fi
+if [ "$what" = dev ] && ! cmp -s requirements-sim.txt .venv/installed-sim; then
+  say "building pyscard (it comes as source only)"
+  retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements-sim.txt
+  cp requirements-sim.txt .venv/installed-sim
 fi
 # The compiler's and the engine's packages want Node.js 20; Debian 12 has 18, so the wheel of Node.js steps in.
 export PATH="$PWD/.venv/bin:$PATH"
