@@ -1,0 +1,109 @@
+package tigertally.simulator;
+
+import java.util.Arrays;
+
+/**
+ * The character protocol T=0, in which one exchange carries data one way only. An answer to a command with data waits for GET
+ * RESPONSE (61xx); a wrong Le is told (6Cxx), and the answer kept, so that a command never runs twice: a second GENERATE would
+ * make another key than the one the first was asked for.
+ *
+ * <p>Source: ISO 7816-3 §12.2, ETSI TS 102 221 §7.3.1.
+ */
+final class TransmissionT0 {
+    private static final int HEADER = 4;
+    private static final int INS_GET_RESPONSE = 0xC0;
+
+    private final SimCard card;
+
+    /** Answer that waits: to be fetched with GET RESPONSE where {@link #repeated} is null, else with that header again. */
+    private byte[] waiting;
+    private byte[] repeated;
+
+    TransmissionT0(SimCard card) {
+        this.card = card;
+    }
+
+    void reset() {
+        forget();
+        card.reset();
+    }
+
+    byte[] transmit(byte[] command) {
+        if (command.length < HEADER) {
+            return StatusWord.WRONG_LENGTH.bytes();
+        }
+        byte[] header = Arrays.copyOf(command, HEADER);
+        if (command.length == HEADER + 1 && Arrays.equals(header, repeated)) {
+            return repeat(command);
+        }
+        if (header[0] == 0 && (header[1] & 0xFF) == INS_GET_RESPONSE) {
+            return getResponse(command);
+        }
+        forget();
+        byte[] answer = card.run(command);
+        int length = answer.length - 2;
+        if (length == 0) {
+            return answer;
+        }
+        if (command.length > HEADER + 1) {
+            waiting = Arrays.copyOf(answer, length);
+            return more(length);
+        }
+        if (expected(command) == length) {
+            return answer;
+        }
+        waiting = Arrays.copyOf(answer, length);
+        repeated = header;
+        return wrongLe(length);
+    }
+
+    private byte[] repeat(byte[] command) {
+        int length = waiting.length;
+        if (expected(command) != length) {
+            return wrongLe(length);
+        }
+        byte[] answer = StatusWord.ok(waiting);
+        forget();
+        return answer;
+    }
+
+    private byte[] getResponse(byte[] command) {
+        if (waiting == null || repeated != null) {
+            forget();
+            return StatusWord.CONDITIONS_NOT_SATISFIED.bytes();
+        }
+        int length = waiting.length;
+        int expected = expected(command);
+        if (expected > length) {
+            return wrongLe(length);
+        }
+        byte[] part = Arrays.copyOf(waiting, expected);
+        if (expected == length) {
+            forget();
+            return StatusWord.ok(part);
+        }
+        waiting = Arrays.copyOfRange(waiting, expected, length);
+        byte[] answer = Arrays.copyOf(part, expected + 2);
+        System.arraycopy(more(waiting.length), 0, answer, expected, 2);
+        return answer;
+    }
+
+    private void forget() {
+        waiting = null;
+        repeated = null;
+    }
+
+    /** The fifth byte, 00 for 256; a command of four bytes goes over the wire with a fifth of 00. */
+    private static int expected(byte[] command) {
+        int le = command.length > HEADER ? command[HEADER] & 0xFF : 0;
+        return le == 0 ? 256 : le;
+    }
+
+    private static byte[] more(int length) {
+        return StatusWord.bytes(0x6100 | length & 0xFF);
+    }
+
+    private static byte[] wrongLe(int length) {
+        return StatusWord.bytes(0x6C00 | length & 0xFF);
+    }
+}
