@@ -70,9 +70,7 @@ def parse_image(raw: bytes) -> CardImage:
     try:
         document = json.loads(raw)
         values = {
-            field.name: bytes.fromhex(document.pop(field.name))
-            if field.type == "bytes"
-            else document.pop(field.name)
+            field.name: bytes.fromhex(document.pop(field.name)) if field.type == "bytes" else document.pop(field.name)
             for field in fields(CardImage)
         }
         if document:

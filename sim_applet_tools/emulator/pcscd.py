@@ -153,7 +153,9 @@ class PrivatePcscd:
                 )
                 if done.returncode == 0:
                     _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
-                    return socket.socket(fileno=descriptors[0])
+                    connection = socket.socket(fileno=descriptors[0])
+                    connection.setblocking(True)  # the other process's time-out is a flag of the shared description
+                    return connection
                 if time.monotonic() > deadline:
                     raise ReaderError(f"the reader of pcscd took no card: {done.stderr.decode()[-300:]}")
                 time.sleep(0.02)

@@ -29,7 +29,9 @@ _NO_READER = "no reader is connected: plug one in, and see `tally sim readers`"
 _NO_CARD = "no card in the reader, or it was pulled: insert it and try again"
 _RESET = "another program reset the card meanwhile, selection and PIN are gone: try again"
 _MUTE = "the card does not answer: turn it round, clean its contacts, insert it again"
-_BUSY = "another program holds the reader: close it (browsers, mail programs and other card tools do this) and try again"
+_BUSY = (
+    "another program holds the reader: close it (browsers, mail programs and other card tools do this) and try again"
+)
 _PROTOCOL = "the card and the reader found no common protocol (T=0, T=1): try another reader"
 
 _ERRORS: dict[int, tuple[type[ReaderError], str]] = {
@@ -107,6 +109,16 @@ def connect(
     except BaseException:
         scard.SCardReleaseContext(context)
         raise
+
+
+def wait_for_removal(reader: str, wait_s: float) -> None:
+    """Return once no card is in `reader`; a `ReaderBusyError` after `wait_s`."""
+    deadline = time.monotonic() + wait_s
+    with _context() as context:
+        while _state(context, reader).has_card:
+            if time.monotonic() >= deadline:
+                raise ReaderBusyError(f"reader {reader!r}: the card is still there: take it out")
+            _wait_for_change(context, [reader], deadline)
 
 
 class PcscTransport:

@@ -9,8 +9,10 @@ from time import perf_counter
 from sim_applet_tools.apdu import GET_RESPONSE_INS
 from sim_applet_tools.transport.base import Transport
 
-SECRET_COMMANDS = frozenset({0x20, 0x21, 0x24, 0x2C, 0xD2, 0x48, 0x4A})
-"""VERIFY, CHANGE, RESET RETRY COUNTER, PERSONALISE, PRF, HKDF. IoT SAFE's 24 and 2C are hidden with them."""
+SECRET_COMMANDS = frozenset({0x20, 0x21, 0xD2, 0x48, 0x4A})
+"""VERIFY, PERSONALISE, PRF, HKDF."""
+SECRET_OF_PIN = frozenset({0x24, 0x2C})
+"""CHANGE and RESET RETRY COUNTER; IoT SAFE uses the same bytes with a session number (0 to 3) in P2."""
 SECRET_ANSWERS = frozenset({0x46, 0x48, 0x4A, 0x84})
 """COMPUTE DH, PRF, HKDF, GET RANDOM."""
 
@@ -64,7 +66,7 @@ class TraceTransport:
 
 def shown_command(raw: bytes) -> str:
     """A command in hexadecimal; data of commands that carry secrets is left out, and its length is not told."""
-    if len(raw) > 5 and raw[1] in SECRET_COMMANDS:
+    if len(raw) > 5 and (raw[1] in SECRET_COMMANDS or (raw[1] in SECRET_OF_PIN and raw[3] > 3)):
         return f"{raw[:4].hex(' ').upper()} (data hidden)"
     return raw.hex(" ").upper()
 

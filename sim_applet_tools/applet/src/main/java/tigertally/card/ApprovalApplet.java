@@ -86,6 +86,7 @@ public final class ApprovalApplet extends Applet {
     private static final short SW_REFERENCE_EMPTY = 0x6984;
     private static final short SW_SIGNATURE_WRONG = 0x6D01;
     private static final byte[] ZERO = {0, 0, 0, 0};
+    private static final byte[] END = {(byte) 0xFF, (byte) 0xFF, (byte) 0xFF, (byte) 0xFF};
 
     private final byte flags;
     private final PinPolicy pins = new PinPolicy();
@@ -413,15 +414,13 @@ public final class ApprovalApplet extends Applet {
     }
 
     private void putInit(APDU apdu, byte p1, byte p2) {
+        expectOpenOrClose(p1);
         expectSession(p2);
         if (p1 == P1_CLOSE) {
             expectEmpty(receive(apdu));
-            if (putting[0] == (byte) (p2 + 1)) {
-                putting[0] = 0;
-            }
+            putting[0] = 0;
             return;
         }
-        expectP1(p1, P1_OPEN);
         receiveReference(apdu, TAG_PUBLIC_ID, TAG_PUBLIC_LABEL);
         if (findPublic((short) 0) != peer || putting[0] != 0) {
             ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
@@ -435,12 +434,12 @@ public final class ApprovalApplet extends Applet {
         expectSession(p2);
         expectP1(p1, P1_LAST);
         short length = receiveSome(apdu);
-        if (open != (byte) (p2 + 1)) {
-            ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
-        }
         short point = KeySlot.expectPoint(work, length);
         if (!curve.isPoint(work, point)) {
             ISOException.throwIt(ISO7816.SW_WRONG_DATA);
+        }
+        if (open != (byte) (p2 + 1)) {
+            ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
         }
         if (verifying.usesKey(KEY_PEER)) {
             verifying.close();
@@ -482,29 +481,29 @@ public final class ApprovalApplet extends Applet {
     // ---- commands: signatures
 
     private void computeInit(APDU apdu, byte p1, byte p2) {
-        if (p1 == P1_CLOSE) {
+        boolean goesOn = false;
+        try {
+            expectOpenOrClose(p1);
             expectSession(p2);
-            expectEmpty(receive(apdu));
-            if (signing.isOpen(p2)) {
-                signing.close();
+            if (p1 == P1_OPEN) {
+                openSigning(apdu, p2);
+            }
+            goesOn = true;
+        } finally {
+            if (!goesOn) {
                 pins.endValidation();
             }
-            return;
         }
-        boolean opened = false;
-        try {
-            openSigning(apdu, p1, p2);
-            opened = true;
-        } finally {
-            if (!opened) {
+        if (p1 == P1_CLOSE) {
+            expectEmpty(receive(apdu));
+            if (signing.isOpen()) {
+                signing.close();
                 pins.endValidation();
             }
         }
     }
 
-    private void openSigning(APDU apdu, byte p1, byte p2) {
-        expectP1(p1, P1_OPEN);
-        expectSession(p2);
+    private void openSigning(APDU apdu, byte p2) {
         byte mode = receiveInit(apdu, TAG_PRIVATE_ID, TAG_PRIVATE_LABEL);
         KeySlot key = findPrivate((short) 0);
         expectFilled(key);
@@ -512,10 +511,8 @@ public final class ApprovalApplet extends Applet {
             ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
         }
         if (key == approval) {
+            expectCounterAllows();
             expectMaySign();
-            if (isFresh() && counter[3] >= FRESH_SIGNATURES) {
-                ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
-            }
         }
         signing.open(p2, key.id(), key.privateKey(), Signature.MODE_SIGN);
     }
@@ -527,6 +524,14 @@ public final class ApprovalApplet extends Applet {
         }
         if (!isFresh()) {
             expectValidated();
+        }
+    }
+
+    /** Refuses a fourth signature of a fresh key, and any once the counter is at its end. */
+    private void expectCounterAllows() {
+        boolean allows = !isFresh() || counter[3] < FRESH_SIGNATURES;
+        if (!allows || Util.arrayCompare(counter, (short) 0, END, (short) 0, (short) END.length) == 0) {
+            ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
         }
     }
 
@@ -581,32 +586,27 @@ public final class ApprovalApplet extends Applet {
         return answer;
     }
 
-    /** Counts durably before the signature leaves the card; a counter at its end signs no more. */
+    /** Counts, in one step, before the signature leaves the card; the counter is not at its end. */
     private void countSignature() {
         short scratch = MAX_ANSWER - 4;
         Util.arrayCopyNonAtomic(counter, (short) 0, work, scratch, (short) 4);
         short digit = 3;
-        while (digit >= 0 && work[(short) (scratch + digit)] == (byte) 0xFF) {
+        while (work[(short) (scratch + digit)] == (byte) 0xFF) {
             work[(short) (scratch + digit)] = 0;
             digit--;
-        }
-        if (digit < 0) {
-            ISOException.throwIt(ISO7816.SW_UNKNOWN);
         }
         work[(short) (scratch + digit)]++;
         Util.arrayCopy(work, scratch, counter, (short) 0, (short) 4);
     }
 
     private void verifyInit(APDU apdu, byte p1, byte p2) {
+        expectOpenOrClose(p1);
         expectSession(p2);
         if (p1 == P1_CLOSE) {
             expectEmpty(receive(apdu));
-            if (verifying.isOpen(p2)) {
-                verifying.close();
-            }
+            verifying.close();
             return;
         }
-        expectP1(p1, P1_OPEN);
         byte mode = receiveInit(apdu, TAG_PUBLIC_ID, TAG_PUBLIC_LABEL);
         KeySlot key = findPublic((short) 0);
         expectFilled(key);
@@ -705,6 +705,7 @@ public final class ApprovalApplet extends Applet {
             pins.verifyState();
             return;
         }
+        pins.endValidation();
         expectLength(length, PinPolicy.LENGTH);
         try {
             pins.verify(work, (short) 0);
@@ -715,6 +716,7 @@ public final class ApprovalApplet extends Applet {
 
     private void changePin(APDU apdu, byte p1) {
         expectP1(p1, (byte) 0x00);
+        pins.endValidation();
         expectLength(receive(apdu), (short) (2 * PinPolicy.LENGTH));
         try {
             pins.change(work);
@@ -725,6 +727,7 @@ public final class ApprovalApplet extends Applet {
 
     private void unblockPin(APDU apdu, byte p1) {
         expectP1(p1, (byte) 0x00);
+        pins.endValidation();
         expectLength(receive(apdu), (short) (2 * PinPolicy.LENGTH));
         try {
             pins.unblock(work);
@@ -785,6 +788,12 @@ public final class ApprovalApplet extends Applet {
 
     private static void expectP1(byte p1, byte only) {
         if (p1 != only) {
+            ISOException.throwIt(ISO7816.SW_INCORRECT_P1P2);
+        }
+    }
+
+    private static void expectOpenOrClose(byte p1) {
+        if (p1 != P1_OPEN && p1 != P1_CLOSE) {
             ISOException.throwIt(ISO7816.SW_INCORRECT_P1P2);
         }
     }

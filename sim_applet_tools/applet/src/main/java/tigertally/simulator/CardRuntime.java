@@ -1,5 +1,6 @@
 package tigertally.simulator;
 
+import com.licel.jcardsim.base.ApduCase;
 import com.licel.jcardsim.base.SimulatorRuntime;
 import com.licel.jcardsim.base.TransientMemory;
 import com.licel.jcardsim.esotericsoftware.kryo.Kryo;
@@ -40,6 +41,11 @@ final class CardRuntime extends SimulatorRuntime {
     private static final Set<PosixFilePermission> OWNER_ONLY = PosixFilePermissions.fromString("rw-------");
     private static final FileAttribute<Set<PosixFilePermission>> CREATE_OWNER_ONLY =
         PosixFilePermissions.asFileAttribute(OWNER_ONLY);
+
+    static {
+        // Random data, unlike keys and signatures, is seeded on demand.
+        System.setProperty("com.licel.jcardsim.randomdata.secure", "1");
+    }
 
     private final Path file;
     private final Kryo kryo;
@@ -97,6 +103,19 @@ final class CardRuntime extends SimulatorRuntime {
 
     private static int aidLength(AID aid) {
         return aid.getBytes(new byte[16], (short) 0);
+    }
+
+    /** A full AID only: the simulator would also take the beginning of one, and cards differ in that. */
+    @Override
+    protected AID findAppletForSelectApdu(byte[] select, ApduCase form) {
+        if (select.length > 5) {
+            for (AID aid : applets.keySet()) {
+                if (aid.equals(select, (short) 5, select[4])) {
+                    return aid;
+                }
+            }
+        }
+        return null;
     }
 
     /** Runs a command; what it changed is on disk before the answer is given. */

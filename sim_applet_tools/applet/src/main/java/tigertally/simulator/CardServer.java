@@ -108,8 +108,6 @@ public final class CardServer {
         // The simulator talks on standard output; ours is for the line that says that the ports are open.
         PrintStream console = System.out;
         System.setOut(System.err);
-        // The simulator's random numbers are seeded only on demand.
-        System.setProperty("com.licel.jcardsim.randomdata.secure", "1");
         SelfTest.run();
         List<Thread> links = new ArrayList<>();
         for (int slot = 0; slot < 2; slot++) {
@@ -155,9 +153,9 @@ public final class CardServer {
         };
     }
 
-    /** A number in the range of the test network 001 01, with its check digit. Source: ITU-T E.118, ISO 7812-1 annex B. */
+    /** An invented number (999 is no country's code) with its check digit. Source: ITU-T E.118, ISO 7812-1 annex B. */
     private static String iccid(int slot) {
-        String payload = String.format("89001010000000000%d", slot + 1);
+        String payload = String.format("89999010000000000%d", slot + 1);
         int sum = 0;
         for (int i = 0; i < payload.length(); i++) {
             int digit = payload.charAt(payload.length() - 1 - i) - '0';

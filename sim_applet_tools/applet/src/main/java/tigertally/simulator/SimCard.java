@@ -18,7 +18,6 @@ final class SimCard {
     static final byte[] APPLICATION = Hex.bytes("F054414C4C590101");
 
     private static final byte[] INSTALLATION_FLAGS = {0x01};
-    private static final int INS = 1;
     private static final int INS_SELECT = 0xA4;
 
     private final CardRuntime runtime;
@@ -46,31 +45,37 @@ final class SimCard {
 
     /** Runs one command and returns data and status word. */
     byte[] run(byte[] command) {
-        if (command.length < 4) {
+        if (!isWhole(command)) {
             return StatusWord.WRONG_LENGTH.bytes();
         }
-        if ((command[0] & 0xFF) == 0xFF) {
+        if ((command[0] & 0x6C) != 0) {
             return StatusWord.CLASS_NOT_SUPPORTED.bytes();
         }
-        if ((command[0] & 0x43) != 0) {
+        if ((command[0] & 0x03) != 0) {
             return StatusWord.CHANNEL_NOT_SUPPORTED.bytes();
         }
-        boolean selectsByName = command[0] == 0 && (command[INS] & 0xFF) == INS_SELECT && command[2] == 0x04;
-        if (selectsByName && command[3] == 0 && isOurs(command)) {
-            return runtime.transmitCommand(command);
+        boolean selectsByName = command[0] == 0 && (command[1] & 0xFF) == INS_SELECT && command[2] == 0x04;
+        if (selectsByName && command[3] != 0x00 && command[3] != 0x0C) {
+            return StatusWord.INCORRECT_P1P2.bytes();
         }
-        if (runtime.getAID() != null) {
+        if (runtime.getAID() != null || (selectsByName && isOurs(command))) {
             // Also a SELECT of something else: the applet ends its sessions and answers 6A82.
             return runtime.transmitCommand(command);
         }
         return selectsByName ? StatusWord.FILE_NOT_FOUND.bytes() : files.run(command);
     }
 
-    private static boolean isOurs(byte[] select) {
-        if (select.length < 5) {
-            return false;
+    /** Header alone, with Le, with Lc and data, or with both; the applet has no use for extended lengths. */
+    private static boolean isWhole(byte[] command) {
+        if (command.length <= 5) {
+            return command.length >= 4;
         }
-        int length = select[4] & 0xFF;
-        return select.length >= 5 + length && Arrays.equals(APPLICATION, Arrays.copyOfRange(select, 5, 5 + length));
+        int end = 5 + (command[4] & 0xFF);
+        return command[4] != 0 && (command.length == end || command.length == end + 1);
+    }
+
+    private static boolean isOurs(byte[] select) {
+        return select.length > 5
+            && Arrays.equals(APPLICATION, Arrays.copyOfRange(select, 5, 5 + (select[4] & 0xFF)));
     }
 }

@@ -45,7 +45,7 @@ final class SimFiles {
         }
     }
 
-    /** By identifier (P1 00) or by path from the master file (P1 08); P2 04 asks for the file's description, 0C for none. */
+    /** By identifier (P1 00) or by path from the master file (P1 08); no description is given, whatever P2 asks for. */
     private byte[] select(byte[] command) {
         int p1 = command[2] & 0xFF;
         int p2 = command[3] & 0xFF;
@@ -60,22 +60,7 @@ final class SimFiles {
             return StatusWord.FILE_NOT_FOUND.bytes();
         }
         selected = identifier;
-        return p2 == 0x0C ? StatusWord.OK.bytes() : StatusWord.ok(description());
-    }
-
-    /** The file control parameters: descriptor, identifier, life cycle, size. */
-    private byte[] description() {
-        String id = String.format("8302%04X", selected);
-        String fields;
-        if (selected == MASTER_FILE) {
-            fields = "82027821" + id + "8A0105";
-        } else if (selected == EF_DIR) {
-            fields = String.format("8205422100%02X01", RECORD_LENGTH) + id + "8A0105"
-                + String.format("8002%04X", RECORD_LENGTH);
-        } else {
-            fields = "82024121" + id + "8A0105" + String.format("8002%04X", iccid.length);
-        }
-        return Hex.bytes(String.format("62%02X", fields.length() / 2) + fields);
+        return StatusWord.OK.bytes();
     }
 
     private byte[] readBinary(byte[] command) {
@@ -86,12 +71,13 @@ final class SimFiles {
         if (offset >= iccid.length) {
             return StatusWord.WRONG_OFFSET.bytes();
         }
-        return StatusWord.ok(Arrays.copyOfRange(iccid, offset, iccid.length));
+        int wanted = command.length > 4 && command[4] != 0 ? command[4] & 0xFF : 256;
+        return StatusWord.ok(Arrays.copyOfRange(iccid, offset, Math.min(iccid.length, offset + wanted)));
     }
 
     private byte[] readRecord(byte[] command) {
         if (selected != EF_DIR) {
-            return StatusWord.COMMAND_NOT_ALLOWED.bytes();
+            return StatusWord.NOT_A_RECORD_FILE.bytes();
         }
         if (command[3] != 0x04) {
             return StatusWord.INCORRECT_P1P2.bytes();

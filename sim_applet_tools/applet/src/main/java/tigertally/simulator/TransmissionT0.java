@@ -15,8 +15,10 @@ final class TransmissionT0 {
 
     private final SimCard card;
 
-    /** Answer that waits: to be fetched with GET RESPONSE where {@link #repeated} is null, else with that header again. */
+    /** Answer that waits for GET RESPONSE. */
     private byte[] waiting;
+
+    /** Header that fetches it too, after a wrong Le. */
     private byte[] repeated;
 
     TransmissionT0(SimCard card) {
@@ -45,46 +47,45 @@ final class TransmissionT0 {
         if (length == 0) {
             return answer;
         }
-        if (command.length > HEADER + 1) {
-            waiting = Arrays.copyOf(answer, length);
+        waiting = Arrays.copyOf(answer, length);
+        if (command.length != HEADER + 1) {
             return more(length);
         }
-        if (expected(command) == length) {
-            return answer;
+        if (expected(command) <= length) {
+            return next(expected(command));
         }
-        waiting = Arrays.copyOf(answer, length);
         repeated = header;
         return wrongLe(length);
     }
 
     private byte[] repeat(byte[] command) {
-        int length = waiting.length;
-        if (expected(command) != length) {
-            return wrongLe(length);
+        if (expected(command) != waiting.length) {
+            return wrongLe(waiting.length);
         }
-        byte[] answer = StatusWord.ok(waiting);
-        forget();
-        return answer;
+        return next(waiting.length);
     }
 
     private byte[] getResponse(byte[] command) {
-        if (waiting == null || repeated != null) {
-            forget();
+        if (command[2] != 0 || command[3] != 0) {
+            return StatusWord.INCORRECT_P1P2.bytes();
+        }
+        if (waiting == null) {
             return StatusWord.CONDITIONS_NOT_SATISFIED.bytes();
         }
-        int length = waiting.length;
-        int expected = expected(command);
-        if (expected > length) {
-            return wrongLe(length);
-        }
-        byte[] part = Arrays.copyOf(waiting, expected);
-        if (expected == length) {
-            forget();
+        return next(Math.min(expected(command), waiting.length));
+    }
+
+    /** The next bytes that wait, and how many are left behind them. */
+    private byte[] next(int count) {
+        byte[] part = Arrays.copyOf(waiting, count);
+        byte[] left = Arrays.copyOfRange(waiting, count, waiting.length);
+        forget();
+        if (left.length == 0) {
             return StatusWord.ok(part);
         }
-        waiting = Arrays.copyOfRange(waiting, expected, length);
-        byte[] answer = Arrays.copyOf(part, expected + 2);
-        System.arraycopy(more(waiting.length), 0, answer, expected, 2);
+        waiting = left;
+        byte[] answer = Arrays.copyOf(part, count + 2);
+        System.arraycopy(more(left.length), 0, answer, count, 2);
         return answer;
     }
 
