@@ -41,9 +41,9 @@ class TransmissionT0Test {
 
     @Test
     void aWrongLeIsToldAndTheAnswerKept() {
-        expect("80CBF000FF", "6C13");
-        expect("80CBF00014", "6C13");
-        assertTrue(send("80CBF00013").endsWith("9000"));
+        expect("80CBF000FF", "6C12");
+        expect("80CBF00013", "6C12");
+        assertTrue(send("80CBF00012").endsWith("9000"));
         assertEquals(36, send("8084000010").length());
         expect("80840000", "6700");
     }
@@ -53,7 +53,7 @@ class TransmissionT0Test {
         expect("00A40004022FE2", "6D00");
         wire.reset();
         expect("00A40004022FE2", "9000");
-        expect("00B000000A", "98991910000000000071" + "9000");
+        expect("00B000000A", "989909010000000010F79000");
         expect("00B00000FF", "6C0A");
         expect("00B0000A01", "6B00");
         expect("00B2010420", "6981");
