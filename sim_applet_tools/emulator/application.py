@@ -84,6 +84,13 @@ class Selection:
     session_key: ec.EllipticCurvePrivateKey | None = None
     peer_key: ec.EllipticCurvePublicKey | None = None
 
+    def end_sessions_of(self, key: int) -> None:
+        """A key is about to be replaced."""
+        if self.signing is not None and self.signing.key == key:
+            self.signing = None
+        if self.verifying is not None and self.verifying.key == key:
+            self.verifying = None
+
 
 Handler = Callable[[CommandApdu, Selection], bytes]
 
@@ -206,6 +213,7 @@ class ApprovalApplication:
         (number,) = _references(command.data, PRIVATE_TAG)
         if number != SESSION and self.image.state is not LifeCycle.FRESH:
             raise Refusal(CONDITIONS)
+        selection.end_sessions_of(number)
         key = ec.generate_private_key(P256)
         scalar = key.private_numbers().private_value.to_bytes(32, "big")
         if number == APPROVAL:
@@ -290,7 +298,7 @@ class ApprovalApplication:
         if command.p2 != PIN_REFERENCE:
             return self._put_init(command, selection)
         _require_parameters(command, 0, PIN_REFERENCE)
-        selection.validated = False
+        selection.validated = selection.validated and not command.data
         pin.change(self.image, command.data, self._commit)
         return b""
 
@@ -298,7 +306,7 @@ class ApprovalApplication:
         if command.p2 != PIN_REFERENCE:
             return self._verify_init(command, selection)
         _require_parameters(command, 0, PIN_REFERENCE)
-        selection.validated = False
+        selection.validated = selection.validated and not command.data
         pin.unblock(self.image, command.data, self._commit)
         return b""
 
@@ -462,6 +470,7 @@ class ApprovalApplication:
             raise Refusal(INCORRECT_DATA) from error
         if session is None or session != command.p2:
             raise Refusal(CONDITIONS)
+        selection.end_sessions_of(PEER)
         selection.peer_key = key
         return b""
 

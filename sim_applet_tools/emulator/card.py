@@ -107,7 +107,9 @@ class EmulatedCard:
             return joined
         return self._on_wire(joined, self._process(joined, channel), channel)
 
-    def _on_wire(self, command: CommandApdu, answer: ResponseApdu, channel: LogicalChannel) -> ResponseApdu:
+    def _on_wire(  # noqa: PLR0911  a case of the standard each
+        self, command: CommandApdu, answer: ResponseApdu, channel: LogicalChannel
+    ) -> ResponseApdu:
         """The answer as the protocol brings it: whole, or `61xx`/`6Cxx` first. Source: ISO/IEC 7816-3 §12.2."""
         size = len(answer.data)
         if not size or answer.status_word != 0x9000:
@@ -139,7 +141,9 @@ class EmulatedCard:
         left = len(channel.waiting)
         return ResponseApdu(piece, 0x6100 | min(left, MAX_SHORT_LE) & 0xFF if left else 0x9000)
 
-    def _process(self, command: CommandApdu, channel: LogicalChannel) -> ResponseApdu:
+    def _process(  # noqa: PLR0911  a table of commands
+        self, command: CommandApdu, channel: LogicalChannel
+    ) -> ResponseApdu:
         if command.ins == SELECT and command.p1 == 0x04:
             return self._select_application(command, channel)
         if command.ins == MANAGE_CHANNEL:

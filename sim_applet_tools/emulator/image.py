@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 from sim_applet_tools.errors import StorageError
 
@@ -69,12 +70,13 @@ def parse_image(raw: bytes) -> CardImage:
     """Inverse of `encode_image`; keys or types that differ are a `StorageError`."""
     try:
         document = json.loads(raw)
-        values = {
+        values: dict[str, Any] = {
             field.name: bytes.fromhex(document.pop(field.name)) if field.type == "bytes" else document.pop(field.name)
             for field in fields(CardImage)
         }
-        if document:
-            raise ValueError("unknown keys")
-        return CardImage(**{**values, "state": LifeCycle(values["state"])})
+        image = CardImage(**{**values, "state": LifeCycle(values["state"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError("the card file is of another version of this program: make a new card") from error
+    if document:
+        raise StorageError("the card file has unknown keys: it is of another version of this program")
+    return image

@@ -110,7 +110,7 @@ class EncryptedFileStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, self._path)
+        temporary.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

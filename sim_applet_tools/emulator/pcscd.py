@@ -1,7 +1,7 @@
 """A pcscd of one's own: with its own configuration, socket and network, away from the host's.
 
-It runs in its own mount and network name spaces, its reader driver listens there, so nothing listens on the host, cards come and go
-without taking pcscd down, and programs reach it by `PCSCLITE_CSOCK_NAME`. Linux; root, or user name spaces.
+It runs in its own mount and network name spaces, its reader driver listens there, so nothing listens on the host, cards
+come and go without taking pcscd down, and programs reach it by `PCSCLITE_CSOCK_NAME`. Linux; root, or user name spaces.
 """
 
 from __future__ import annotations
@@ -28,8 +28,15 @@ SLOTS = 2
 START_TIMEOUT_S = 10.0
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 READER_NAME = "Tiger Tally Emulator"
-_DIAL = "import socket,sys;s=socket.create_connection(('127.0.0.1',int(sys.argv[1])),10);socket.send_fds(socket.socket(fileno=0),[b'x'],[s.fileno()])"
-_SETUP = 'mount --bind "$1" /run/pcscd && ip link set lo up && exec setpriv --pdeathsig KILL pcscd --foreground --config "$2"'
+_DIAL = (
+    "import socket,sys;"
+    "s=socket.create_connection(('127.0.0.1',int(sys.argv[1])),10);"
+    "socket.send_fds(socket.socket(fileno=0),[b'x'],[s.fileno()])"
+)
+_SETUP = (
+    'mkdir -p /run/pcscd && mount --bind "$1" /run/pcscd && ip link set lo up && '
+    'exec setpriv --pdeathsig KILL pcscd --foreground --config "$2"'
+)
 
 
 class PrivatePcscd:
@@ -114,7 +121,7 @@ class PrivatePcscd:
                     *_unshare(),
                     "sh",
                     "-c",
-                    "mkdir -p /run/pcscd && " + _SETUP,
+                    _SETUP,
                     "sh",
                     str(self._folder / "run"),
                     str(self._folder / "conf"),
@@ -146,7 +153,7 @@ class PrivatePcscd:
             while True:
                 done = subprocess.run(  # noqa: S603
                     [*_nsenter(self._process.pid), sys.executable, "-I", "-c", _DIAL, str(port)],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     capture_output=True,
                     timeout=START_TIMEOUT_S,
                     check=False,
@@ -154,7 +161,7 @@ class PrivatePcscd:
                 if done.returncode == 0:
                     _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
                     connection = socket.socket(fileno=descriptors[0])
-                    connection.setblocking(True)  # the other process's time-out is a flag of the shared description
+                    connection.settimeout(None)  # the other process's time-out is a flag of the shared description
                     return connection
                 if time.monotonic() > deadline:
                     raise ReaderError(f"the reader of pcscd took no card: {done.stderr.decode()[-300:]}")

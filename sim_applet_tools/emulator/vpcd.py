@@ -1,10 +1,10 @@
 """Cards served to pcscd through vsmartcard's reader driver (vpcd).
 
-The wire: two bytes of length, big-endian, then the body. Bodies of one byte are orders: 00 off, 01 on, 02 reset, without an answer, 04
-asks for the ATR. Everything else is an APDU.
+The wire: two bytes of length, big-endian, then the body. Bodies of one byte are orders: 00 off, 01 on, 02 reset,
+without an answer, 04 asks for the ATR. Everything else is an APDU.
 
-Debian's driver writes length and body apart, so with delayed acknowledgements each APDU would take 44 ms: TCP_QUICKACK is re-armed after
-every read, as the kernel forgets it.
+Debian's driver writes length and body apart, so with delayed acknowledgements each APDU would take 44 ms: TCP_QUICKACK
+is re-armed after every read, as the kernel forgets it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-import smartcard.scard as _scard
+import smartcard.scard as _scard  # type: ignore[import-untyped]
 
 from sim_applet_tools.errors import (
     CardResetError,
@@ -24,7 +24,10 @@ from sim_applet_tools.errors import (
 scard: Any = _scard
 """pyscard ships no types for its C half."""
 
-_NO_SERVICE = "the PC/SC service does not run: start it with `systemctl start pcscd`, or `tally sim emulate` for a card without hardware"
+_NO_SERVICE = (
+    "the PC/SC service does not run: start it with `systemctl start pcscd`, or `tally sim emulate` for a card without "
+    "hardware"
+)
 _NO_READER = "no reader is connected: plug one in, and see `tally sim readers`"
 _NO_CARD = "no card in the reader, or it was pulled: insert it and try again"
 _RESET = "another program reset the card meanwhile, selection and PIN are gone: try again"
@@ -241,7 +244,8 @@ def _wait_for_change(context: Any, names: list[str], deadline: float) -> None:
 
 def _current(context: Any, name: str) -> int:
     _, states = scard.SCardGetStatusChange(context, 0, [(name, scard.SCARD_STATE_UNAWARE)])
-    return int(states[0][1]) & ~scard.SCARD_STATE_CHANGED
+    state: int = states[0][1]
+    return state & ~int(scard.SCARD_STATE_CHANGED)
 
 
 def matches(name: str, pattern: str) -> bool:

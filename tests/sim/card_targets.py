@@ -1,7 +1,8 @@
 """Fresh cards to run the scripts against: `open_target(name)` yields a transport to a card that nobody used before.
 
-Another card joins by an entry in `TARGETS`. A card program that listens as vpcd's cards do (two bytes of length, then the body; orders 00, 01,
-02 without an answer, 04 for the ATR) is reached by `RemoteCard`, directly or put into a pcscd of the test's own.
+Another card joins by an entry in `TARGETS`. A card program that listens as vpcd's cards do (two bytes of length, then
+the body; orders 00, 01, 02 without an answer, 04 for the ATR) is reached by `RemoteCard`, directly or put into a pcscd
+of the test's own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sim_applet_tools.emulator.pcscd import READER_NAME, SOCKET_VARIABLE, Privat
 from sim_applet_tools.emulator.vpcd import receive_message, send_message
 from sim_applet_tools.transport.base import Transport
 from sim_applet_tools.transport.loopback import LoopbackTransport, RawCard
+from tests.sim.applet_server import applet_server
 
 INSERTION_WAIT_S = 20.0
 FIRST_SLOT = f"{READER_NAME} 00 00"
@@ -105,10 +107,36 @@ def _emulator_in_reader(*, is_t1: bool) -> Iterator[Transport]:
         yield transport
 
 
+@contextmanager
+def _applet(*arguments: str) -> Iterator[RemoteCard]:
+    with applet_server(*arguments) as port:
+        card = RemoteCard(port)
+        try:
+            yield card
+        finally:
+            card.close()
+
+
+@contextmanager
+def _applet_directly(protocol: str) -> Iterator[Transport]:
+    with _applet("--protocol", protocol) as card:
+        yield LoopbackTransport(card)
+
+
+@contextmanager
+def _applet_in_reader(protocol: str) -> Iterator[Transport]:
+    with _applet("--protocol", protocol) as card, in_reader(card) as transport:
+        yield transport
+
+
 TARGETS = {
     "emulator-t0": (lambda: _loopback(is_t1=False), frozenset({"prehashed"}), False),
     "emulator-t1": (lambda: _loopback(is_t1=True), frozenset({"prehashed"}), False),
     "emulator-pcscd-t0": (lambda: _emulator_in_reader(is_t1=False), frozenset({"prehashed"}), True),
     "emulator-pcscd-t1": (lambda: _emulator_in_reader(is_t1=True), frozenset({"prehashed"}), True),
+    "applet-t0": (lambda: _applet_directly("T=0"), frozenset[str](), False),
+    "applet-t1": (lambda: _applet_directly("T=1"), frozenset[str](), False),
+    "applet-pcscd-t0": (lambda: _applet_in_reader("T=0"), frozenset[str](), True),
+    "applet-pcscd-t1": (lambda: _applet_in_reader("T=1"), frozenset[str](), True),
 }
 """Name: how to open it, what it can do, whether it needs pcscd."""
