@@ -2,11 +2,11 @@ package tigertally.simulator;
 
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.UnaryOperator;
 
 /**
  * Serves two cards to pcscd through the driver vpcd: card 1 on a port, card 2 on the next, because the driver always dials both and
@@ -14,8 +14,9 @@ import java.util.function.UnaryOperator;
  */
 public final class CardServer {
     private static final String USAGE =
-        "usage: java -jar card-server.jar PORT [--state FILE] [--second-state FILE] [--protocol T=0|T=1]\n"
+        "usage: java -jar card-server.jar PORT [--state FILE] [--second-state FILE] [--protocol T=0|T=1] [--cards kept|new]\n"
             + "PORT and PORT + 1, on 127.0.0.1, are what DEVICENAME 127.0.0.1:PORT of pcscd's vpcd driver dials; below 32768.\n"
+            + "A card lives as long as the server, or as its state FILE, or, with --cards new, as a connection.\n"
             + "Start this before pcscd, and stop pcscd before this.";
 
     /** T=0 only; historical bytes: EF.DIR, selection by full name, no chaining, and the card's name. */
@@ -28,6 +29,7 @@ public final class CardServer {
 
     private int port = -1;
     private boolean blocks;
+    private boolean newCards;
     private final Path[] states = new Path[2];
 
     private CardServer() {
@@ -69,6 +71,9 @@ public final class CardServer {
         if (states[0] != null && states[0].equals(states[1])) {
             throw new IllegalArgumentException("two cards cannot share the file " + states[0]);
         }
+        if (newCards && (states[0] != null || states[1] != null)) {
+            throw new IllegalArgumentException("--cards new keeps nothing, so it takes no state file");
+        }
     }
 
     private void option(String name, String value) {
@@ -84,6 +89,12 @@ public final class CardServer {
                     throw new IllegalArgumentException("--protocol is T=0 or T=1, not " + value);
                 }
                 blocks = value.equals("T=1");
+                break;
+            case "--cards":
+                if (!value.equals("kept") && !value.equals("new")) {
+                    throw new IllegalArgumentException("--cards is kept or new, not " + value);
+                }
+                newCards = value.equals("new");
                 break;
             default:
                 throw new IllegalArgumentException("unknown option " + name);
@@ -111,9 +122,7 @@ public final class CardServer {
         SelfTest.run();
         List<Thread> links = new ArrayList<>();
         for (int slot = 0; slot < 2; slot++) {
-            SimCard card = new SimCard(iccid(slot), states[slot]);
-            VpcdLink link = link(port + slot, card);
-            links.add(new Thread(link, "slot " + slot));
+            links.add(new Thread(link(slot), "slot " + slot));
         }
         for (Thread each : links) {
             each.start();
@@ -125,32 +134,51 @@ public final class CardServer {
         }
     }
 
-    private VpcdLink link(int onPort, SimCard card) throws IOException {
-        UnaryOperator<byte[]> run = card::run;
-        Runnable reset = card::reset;
-        if (!blocks) {
-            TransmissionT0 wire = new TransmissionT0(card);
-            run = wire::transmit;
-            reset = wire::reset;
-        }
+    private VpcdLink link(int slot) throws IOException {
+        CardOnWire kept = newCards ? null : card(slot);
         try {
-            return new VpcdLink(onPort, blocks ? ATR_T1 : ATR_T0, reset, stopOnFailure(run));
+            return new VpcdLink(port + slot, blocks ? ATR_T1 : ATR_T0, () -> newCards ? anotherCard(slot) : kept);
         } catch (IOException taken) {
-            throw new IOException("port " + onPort + " cannot be listened on: " + taken.getMessage(), taken);
+            throw new IOException("port " + (port + slot) + " cannot be listened on: " + taken.getMessage(), taken);
+        }
+    }
+
+    private CardOnWire card(int slot) throws IOException {
+        SimCard card = new SimCard(iccid(slot), states[slot]);
+        return new StoppingCard(blocks ? card : new TransmissionT0(card));
+    }
+
+    private CardOnWire anotherCard(int slot) {
+        try {
+            return card(slot);
+        } catch (IOException noFileIsInvolved) {
+            throw new UncheckedIOException(noFileIsInvolved);
         }
     }
 
     /** A card that cannot keep its state must not go on as if it had: both slots end, as if the reader were pulled. */
-    private static UnaryOperator<byte[]> stopOnFailure(UnaryOperator<byte[]> run) {
-        return command -> {
+    private static final class StoppingCard implements CardOnWire {
+        private final CardOnWire card;
+
+        StoppingCard(CardOnWire card) {
+            this.card = card;
+        }
+
+        @Override
+        public byte[] transmit(byte[] command) {
             try {
-                return run.apply(command);
+                return card.transmit(command);
             } catch (RuntimeException failed) {
                 System.err.println("card server: " + failed.getMessage());
                 Runtime.getRuntime().halt(1);
                 throw failed;
             }
-        };
+        }
+
+        @Override
+        public void reset() {
+            card.reset();
+        }
     }
 
     /** An invented number (999 is no country's code) with its check digit. Source: ITU-T E.118, ISO 7812-1 annex B. */

@@ -51,7 +51,7 @@ final class SelfTest {
     }
 
     private static byte[] demand(SimCard card, byte[] command) {
-        byte[] answer = card.run(command);
+        byte[] answer = card.transmit(command);
         int end = answer.length - 2;
         if (answer[end] != (byte) 0x90 || answer[end + 1] != 0) {
             throw new IllegalStateException(

@@ -13,7 +13,7 @@ import tigertally.card.ApprovalApplet;
  *
  * <p>Commands and answers here are whole (data and Le together); {@link TransmissionT0} cuts them for T=0.
  */
-final class SimCard {
+final class SimCard implements CardOnWire {
     /** The application's AID, as docs/apdu.md states it. */
     static final byte[] APPLICATION = Hex.bytes("F054414C4C590101");
 
@@ -37,14 +37,15 @@ final class SimCard {
         reset();
     }
 
-    /** Power off and on. */
-    void reset() {
+    @Override
+    public void reset() {
         runtime.reset();
         files.reset();
     }
 
-    /** Runs one command and returns data and status word. */
-    byte[] run(byte[] command) {
+    /** Runs one command and returns data and status word, both whole: so it goes over the wire under T=1. */
+    @Override
+    public byte[] transmit(byte[] command) {
         if (!isWhole(command)) {
             return StatusWord.WRONG_LENGTH.bytes();
         }

@@ -9,7 +9,7 @@ import java.util.Arrays;
  *
  * <p>Source: ISO 7816-3 §12.2, ETSI TS 102 221 §7.3.1.
  */
-final class TransmissionT0 {
+final class TransmissionT0 implements CardOnWire {
     private static final int HEADER = 4;
     private static final int INS_GET_RESPONSE = 0xC0;
 
@@ -25,12 +25,14 @@ final class TransmissionT0 {
         this.card = card;
     }
 
-    void reset() {
+    @Override
+    public void reset() {
         forget();
         card.reset();
     }
 
-    byte[] transmit(byte[] command) {
+    @Override
+    public byte[] transmit(byte[] command) {
         if (command.length < HEADER) {
             return StatusWord.WRONG_LENGTH.bytes();
         }
@@ -42,7 +44,7 @@ final class TransmissionT0 {
             return getResponse(command);
         }
         forget();
-        byte[] answer = card.run(command);
+        byte[] answer = card.transmit(withoutLe(command));
         int length = answer.length - 2;
         if (length == 0) {
             return answer;
@@ -92,6 +94,14 @@ final class TransmissionT0 {
     private void forget() {
         waiting = null;
         repeated = null;
+    }
+
+    /** The command as the card gets it: Le of one with data stays with the reader, which asks for the answer by GET RESPONSE. */
+    private static byte[] withoutLe(byte[] command) {
+        if (command.length > HEADER + 2 && command.length == HEADER + 2 + (command[HEADER] & 0xFF)) {
+            return Arrays.copyOf(command, command.length - 1);
+        }
+        return command;
     }
 
     /** The fifth byte, 00 for 256; a command of four bytes goes over the wire with a fifth of 00. */

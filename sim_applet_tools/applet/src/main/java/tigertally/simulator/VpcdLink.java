@@ -8,7 +8,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
-import java.util.function.UnaryOperator;
+import java.util.function.Supplier;
 import jdk.net.ExtendedSocketOptions;
 
 /**
@@ -26,23 +26,20 @@ final class VpcdLink implements Runnable {
 
     private final ServerSocket listener;
     private final byte[] atr;
-    private final Runnable reset;
-    private final UnaryOperator<byte[]> card;
+    private final Supplier<CardOnWire> cards;
 
     /**
      * @param port on 127.0.0.1, or 0 for any free one
      * @param atr answered whenever the driver asks for it
-     * @param reset power off, power on, or reset
-     * @param card command to answer
+     * @param cards asked for the card at each connection
      * @throws IOException when the port is taken
      */
-    VpcdLink(int port, byte[] atr, Runnable reset, UnaryOperator<byte[]> card) throws IOException {
+    VpcdLink(int port, byte[] atr, Supplier<CardOnWire> cards) throws IOException {
         listener = new ServerSocket();
         listener.setReuseAddress(true);
         listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
         this.atr = atr;
-        this.reset = reset;
-        this.card = card;
+        this.cards = cards;
     }
 
     int port() {
@@ -54,17 +51,18 @@ final class VpcdLink implements Runnable {
         while (!listener.isClosed()) {
             try (Socket socket = listener.accept()) {
                 socket.setTcpNoDelay(true);
-                serve(socket);
+                CardOnWire card = cards.get();
+                card.reset();
+                serve(socket, card);
             } catch (EOFException ended) {
-                reset.run();
+                // pcscd was stopped, or a test is through; the next connection begins with a reset.
             } catch (IOException broken) {
                 System.err.println("card server: port " + port() + ": " + broken.getMessage());
-                reset.run();
             }
         }
     }
 
-    private void serve(Socket socket) throws IOException {
+    private void serve(Socket socket, CardOnWire card) throws IOException {
         DataInputStream in = new DataInputStream(socket.getInputStream());
         OutputStream out = socket.getOutputStream();
         while (true) {
@@ -73,11 +71,11 @@ final class VpcdLink implements Runnable {
             in.readFully(body);
             acknowledge(socket);
             if (body.length != 1) {
-                send(out, card.apply(body));
+                send(out, card.transmit(body));
             } else if (body[0] == ASK_ATR) {
                 send(out, atr);
             } else if (body[0] == POWER_OFF || body[0] == POWER_ON || body[0] == RESET) {
-                reset.run();
+                card.reset();
             } else {
                 throw new IOException("the driver sent a command that is not known: " + Hex.digits(body));
             }

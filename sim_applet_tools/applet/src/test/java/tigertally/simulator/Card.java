@@ -37,7 +37,7 @@ public final class Card {
 
     /** Answer, data and status word, in hexadecimal. */
     public String send(String command) {
-        return Hex.digits(sim.run(Hex.bytes(command)));
+        return Hex.digits(sim.transmit(Hex.bytes(command)));
     }
 
     public void expect(String command, String answer) {

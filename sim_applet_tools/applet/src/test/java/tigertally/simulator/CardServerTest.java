@@ -85,6 +85,19 @@ class CardServerTest {
     }
 
     @Test
+    void givesEachConnectionANewCardWhereAskedTo() throws IOException {
+        int port = freePorts();
+        line(start(mended(), String.valueOf(port), "--cards", "new"));
+        for (int i = 0; i < 2; i++) {
+            try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), port)) {
+                assertEquals("9000", ask(socket, "00A4040008F054414C4C590101"));
+                assertEquals("6984", ask(socket, "80CD000003850101"));
+                assertEquals("614D", ask(socket, "80B9000003840101"));
+            }
+        }
+    }
+
+    @Test
     void aKilledServersCardIsWhole() throws IOException, InterruptedException {
         int port = freePorts();
         String[] arguments = {String.valueOf(port), "--state", folder.resolve("one").toString()};
@@ -120,6 +133,8 @@ class CardServerTest {
         assertRefuses(2, "unknown option --fast", start(mended(), "20000", "--fast", "yes"));
         assertRefuses(2, "--state needs a value", start(mended(), "20000", "--state"));
         assertRefuses(2, "T=0 or T=1", start(mended(), "20000", "--protocol", "T=2"));
+        assertRefuses(2, "kept or new", start(mended(), "20000", "--cards", "old"));
+        assertRefuses(2, "keeps nothing", start(mended(), "20000", "--cards", "new", "--state", "a"));
         assertRefuses(2, "cannot share", start(mended(), "20000", "--state", "a", "--second-state", "./a"));
         int port = freePorts();
         try (ServerSocket taken = new ServerSocket(port + 1, 1, InetAddress.getLoopbackAddress())) {

@@ -40,6 +40,15 @@ class TransmissionT0Test {
     }
 
     @Test
+    void leOfACommandWithDataDoesNotReachTheCard() {
+        expect("80D600000A830101200200015301AA", "9000");
+        expect("80D600000D83010120020004530401020304", "9000");
+        expect("80B000000383010102", "6104");
+        expect("00C0000002", "0102" + "6102");
+        expect("00C0000002", "0304" + "9000");
+    }
+
+    @Test
     void aWrongLeIsToldAndTheAnswerKept() {
         expect("80CBF000FF", "6C12");
         expect("80CBF00013", "6C12");
