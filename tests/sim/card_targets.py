@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from typing import ClassVar
 
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
@@ -107,25 +108,34 @@ def _emulator_in_reader(*, is_t1: bool) -> Iterator[Transport]:
         yield transport
 
 
-@contextmanager
-def _applet(*arguments: str) -> Iterator[RemoteCard]:
-    with applet_server(*arguments) as port:
-        card = RemoteCard(port)
-        try:
-            yield card
-        finally:
-            card.close()
+class Applets:
+    """One program for each protocol, for all tests of this process; each connection to it is a new card."""
+
+    _running: ClassVar[dict[str, int]] = {}
+    _open = ExitStack()
+
+    @classmethod
+    def card(cls, protocol: str) -> RemoteCard:
+        if protocol not in cls._running:
+            server = applet_server("--protocol", protocol, "--cards", "new")
+            cls._running[protocol] = cls._open.enter_context(server)
+        return RemoteCard(cls._running[protocol])
+
+    @classmethod
+    def stop(cls) -> None:
+        cls._running.clear()
+        cls._open.close()
 
 
 @contextmanager
 def _applet_directly(protocol: str) -> Iterator[Transport]:
-    with _applet("--protocol", protocol) as card:
+    with closing(Applets.card(protocol)) as card:
         yield LoopbackTransport(card)
 
 
 @contextmanager
 def _applet_in_reader(protocol: str) -> Iterator[Transport]:
-    with _applet("--protocol", protocol) as card, in_reader(card) as transport:
+    with closing(Applets.card(protocol)) as card, in_reader(card) as transport:
         yield transport
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sim.card_targets import Readers
+from tests.sim.card_targets import Applets, Readers
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _stop_pcscd() -> Iterator[None]:
     yield
     Readers.stop()
+    Applets.stop()
