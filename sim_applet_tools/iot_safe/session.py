@@ -158,7 +158,7 @@ class IotSafeApplet:
             content += piece
         return content[:size]
 
-    def _signature(
+    def _signature(  # noqa: PLR0917  one caller's locals
         self,
         name: ObjectName,
         mode: Mode,
