@@ -144,6 +144,8 @@ class EmulatedCard:
     def _process(  # noqa: PLR0911  a table of commands
         self, command: CommandApdu, channel: LogicalChannel
     ) -> ResponseApdu:
+        if command.ins == SELECT and channel.selection is not None:
+            channel.selection = Selection()  # any SELECT ends what the selection held, also one that is refused
         if command.ins == SELECT and command.p1 == 0x04:
             return self._select_application(command, channel)
         if command.ins == MANAGE_CHANNEL:

@@ -56,7 +56,13 @@ POINTS = st.sampled_from([GENERATOR, GENERATOR[:-1] + b"\0", GENERATOR[:-1], b"\
 COMMANDS = st.one_of(
     st.just(SELECT),
     st.sampled_from(
-        [_command("00A40400", b"\xa0\0\0\0\x03\0\0\0"), _command("804A0000"), _command("84CBF000", le=b"\0")]
+        [
+            _command("00A40400", b"\xa0\0\0\0\x03\0\0\0"),
+            _command("00A40401", APPLICATION_ID),
+            _command("00A40000", b"\x3f\0"),
+            _command("804A0000"),
+            _command("84CBF000", le=b"\0"),
+        ]
     ),
     st.sampled_from(["00", "01", "F0", "C1", "02"]).map(lambda p1: _command(f"80CB{p1}00", le=b"\0")),
     st.builds(
@@ -142,11 +148,9 @@ def _spoilt(draw: st.DrawFn) -> bytes:
 
 
 def _is_comparable(command: bytes) -> bool:
-    """Not where the page lets the two differ: modes 02 and 03 of other keys than 01, and SELECT of files."""
+    """Not where the page lets the two differ: modes 02 and 03 of other keys than 01."""
     is_operation = command[1] in {0x2A, 0x2C} and b"\xa1\x01" in command
-    return not (is_operation and b"\xa1\x01\x01" not in command and b"\x84\x01\x01" not in command) and (
-        command[1] != 0xA4 or command[2] == 4
-    )
+    return not is_operation or b"\xa1\x01\x01" in command or b"\x84\x01\x01" in command
 
 
 def _masked(command: bytes, answer: bytes) -> bytes:

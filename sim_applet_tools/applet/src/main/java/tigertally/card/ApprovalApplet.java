@@ -64,6 +64,9 @@ public final class ApprovalApplet extends Applet {
     private static final byte INS_WRITE_FILE = (byte) 0xD6;
     private static final byte INS_PUT_UPDATE = (byte) 0xD8;
 
+    private static final byte P1_BY_NAME = 0x04;
+    private static final byte P2_FIRST = 0x00;
+    private static final byte P2_FIRST_NO_DATA = 0x0C;
     private static final byte P1_OPEN = 0x00;
     private static final byte P1_CLOSE = 0x01;
     private static final byte P1_MORE = 0x00;
@@ -198,7 +201,7 @@ public final class ApprovalApplet extends Applet {
     private void dispatch(APDU apdu, byte ins, byte p1, byte p2) {
         switch (ins) {
             case INS_SELECT:
-                refuseSelect(p1);
+                refuseSelect(p1, p2);
                 break;
             case INS_GET_DATA:
                 getData(apdu, p1, p2);
@@ -261,12 +264,15 @@ public final class ApprovalApplet extends Applet {
     // ---- commands: what the card says of itself
 
     /** The platform hands a SELECT on when no applet has that AID; it ends the validation all the same. */
-    private void refuseSelect(byte p1) {
+    private void refuseSelect(byte p1, byte p2) {
         endVolatile();
-        if (p1 == 0x04) {
-            ISOException.throwIt(ISO7816.SW_FILE_NOT_FOUND);
+        if (p1 != P1_BY_NAME) {
+            ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
         }
-        ISOException.throwIt(ISO7816.SW_INS_NOT_SUPPORTED);
+        if (p2 != P2_FIRST && p2 != P2_FIRST_NO_DATA) {
+            ISOException.throwIt(ISO7816.SW_INCORRECT_P1P2);
+        }
+        ISOException.throwIt(ISO7816.SW_FILE_NOT_FOUND);
     }
 
     private void getData(APDU apdu, byte p1, byte p2) {

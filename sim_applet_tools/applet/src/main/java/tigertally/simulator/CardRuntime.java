@@ -108,7 +108,8 @@ final class CardRuntime extends SimulatorRuntime {
     /** A full AID only: the simulator would also take the beginning of one, and cards differ in that. */
     @Override
     protected AID findAppletForSelectApdu(byte[] select, ApduCase form) {
-        if (select.length > 5) {
+        boolean isFirst = select[3] == 0x00 || select[3] == 0x0C;
+        if (isFirst && select.length > 5) {
             for (AID aid : applets.keySet()) {
                 if (aid.equals(select, (short) 5, select[4])) {
                     return aid;

@@ -56,14 +56,15 @@ final class SimCard implements CardOnWire {
             return StatusWord.CHANNEL_NOT_SUPPORTED.bytes();
         }
         boolean selectsByName = command[0] == 0 && (command[1] & 0xFF) == INS_SELECT && command[2] == 0x04;
-        if (selectsByName && command[3] != 0x00 && command[3] != 0x0C) {
-            return StatusWord.INCORRECT_P1P2.bytes();
-        }
-        if (runtime.getAID() != null || (selectsByName && isOurs(command))) {
+        boolean hasOtherP2 = command[3] != 0x00 && command[3] != 0x0C;
+        if (runtime.getAID() != null || (selectsByName && !hasOtherP2 && isOurs(command))) {
             // Also a SELECT of something else: the applet ends its sessions and answers 6A82.
             return runtime.transmitCommand(command);
         }
-        return selectsByName ? StatusWord.FILE_NOT_FOUND.bytes() : files.run(command);
+        if (selectsByName) {
+            return hasOtherP2 ? StatusWord.INCORRECT_P1P2.bytes() : StatusWord.FILE_NOT_FOUND.bytes();
+        }
+        return files.run(command);
     }
 
     /** Header alone, with Le, with Lc and data, or with both; the applet has no use for extended lengths. */
