@@ -378,6 +378,8 @@ class ApprovalApplication:
         _require_data(command)
         if operation is None or operation.session != command.p2:
             raise Refusal(CONDITIONS)
+        if operation.key == APPROVAL:
+            self._require_approval_allowed(replace(selection, validated=was_validated))
         is_last = command.p1 == 0x80
         if operation.mode == HASH:
             digest, _ = hash_object(command.data, is_last=is_last, with_signature=False)
@@ -387,15 +389,10 @@ class ApprovalApplication:
                 selection.signing, selection.validated = operation, was_validated
                 return b""
             digest = sha256(text).digest()
-        selection.validated = was_validated
-        try:
-            return self._signature(operation.key, digest, selection)
-        finally:
-            selection.validated = False
+        return self._signature(operation.key, digest)
 
-    def _signature(self, number: int, digest: bytes, selection: Selection) -> bytes:
+    def _signature(self, number: int, digest: bytes) -> bytes:
         if number == APPROVAL:
-            self._require_approval_allowed(selection)
             self._commit(replace(self.image, counter=self.image.counter + 1))
         der = self._private_key(number).sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
         r, s = decode_dss_signature(der)

@@ -166,15 +166,20 @@ PERSONALISE = _command("80D20000", _tlv(0xC0, PINS[0]) + _tlv(0xC1, PUKS[0]))
 KEY = _command("80B90000", _tlv(0x84, b"\x01"), b"\0")
 IN_USE = [KEY, _command("80B90000", _tlv(0x84, b"\x02"), b"\0"), PERSONALISE, _command("00240081", PINS[0] + PINS[1])]
 VERIFY = _command("00200081", PINS[1])
+OPEN = _command("802A0001", _operation(_tlv(0x84, b"\x01"), 1))
+UPDATE = _command("802B8001", _tlv(0x9B, POSSESSION), b"\0")
+PUT_INIT = _command("80240001", _tlv(0x85, b"\x04"))
+PUT = _command("80D88001", _tlv(0x34, _tlv(0x49, _tlv(0x86, GENERATOR))))
+CHECK = _command("802C0001", _operation(_tlv(0x85, b"\x04"), 1))
+CHECK_UPDATE = _command("802D8001", _tlv(0x9B, b"text") + _tlv(0x33, b"\x11" * 64))
 BEGINNINGS = st.sampled_from([[], [KEY], [KEY, PERSONALISE], IN_USE, [*IN_USE, VERIFY]])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BEGINNINGS, st.lists(st.one_of(COMMANDS, COMMANDS, _spoilt()).filter(_is_comparable), max_size=40))
-@example(
-    [*IN_USE, VERIFY],
-    [_command("802A0001", _operation(_tlv(0x84, b"\x01"), 1)), VERIFY, _command("802B8001", _tlv(0x9B, PREFIX), b"\0")],
-)
+@example([*IN_USE, VERIFY], [OPEN, VERIFY, UPDATE])
+@example([KEY], [OPEN, KEY, UPDATE])
+@example(IN_USE, [PUT_INIT, PUT, CHECK, PUT_INIT, PUT, CHECK_UPDATE])
 def test_any_sequence_is_answered_alike(beginning: list[bytes], commands: list[bytes]) -> None:
     emulator = fresh_emulator(is_t1=True)
     with closing(Applets.card("T=1")) as applet:
