@@ -59,16 +59,17 @@ POLL_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReaderState:
-    """One reader; `atr` is empty where no card is in it."""
+    """One reader; `atr` is empty where no card is in it, `events` counts insertions and removals so far."""
 
     name: str
     has_card: bool
     is_mute: bool
     is_exclusive: bool
     atr: bytes
+    events: int
 
 
-def _error(code: int, reader: str | None = None) -> ReaderError:
+def error_of_code(code: int, reader: str | None = None) -> ReaderError:
     number = code & 0xFFFFFFFF
     kind, text = _ERRORS.get(number, (ReaderError, "the reader failed: unplug it, plug it in and try again"))
     where = f"reader {reader!r}: " if reader else ""
@@ -77,7 +78,7 @@ def _error(code: int, reader: str | None = None) -> ReaderError:
 
 def _check(code: int, reader: str | None = None) -> None:
     if code != scard.SCARD_S_SUCCESS:
-        raise _error(code, reader)
+        raise error_of_code(code, reader)
 
 
 @contextmanager
@@ -114,11 +115,15 @@ def connect(
         raise
 
 
-def wait_for_removal(reader: str, wait_s: float) -> None:
-    """Return once no card is in `reader`; a `ReaderBusyError` after `wait_s`."""
+def wait_for_removal(reader: str, wait_s: float, events_before: int | None = None) -> None:
+    """Return once no card is in `reader`; a `ReaderBusyError` after `wait_s`.
+
+    After a failed command pcscd shows no card before it has noticed the removal, and would then miss an insertion. With
+    `events_before`, the count while the card was there, it has noticed.
+    """
     deadline = time.monotonic() + wait_s
     with _context() as context:
-        while _state(context, reader).has_card:
+        while (state := _state(context, reader)).has_card or state.events == events_before:
             if time.monotonic() >= deadline:
                 raise ReaderBusyError(f"reader {reader!r}: the card is still there: take it out")
             _wait_for_change(context, [reader], deadline)
@@ -155,6 +160,8 @@ class PcscTransport:
         header = scard.SCARD_PCI_T1 if self.is_t1 else scard.SCARD_PCI_T0
         code, answer = scard.SCardTransmit(self._handle, header, list(raw))
         self._require(code)
+        if not answer:  # what some drivers, vpcd among them, make of a card that was pulled meanwhile
+            raise NoCardError(f"reader {self._reader!r}: {_NO_CARD}")
         return bytes(answer)
 
     @contextmanager
@@ -208,6 +215,7 @@ def _state(context: Any, name: str) -> ReaderState:
         is_mute=bool(event & scard.SCARD_STATE_MUTE),
         is_exclusive=bool(event & scard.SCARD_STATE_EXCLUSIVE),
         atr=bytes(atr),
+        events=(event >> 16) & 0xFFFF,
     )
 
 

@@ -82,19 +82,21 @@ class Readers:
 @contextmanager
 def in_reader(card: RawCard) -> Iterator[Transport]:
     """The card in the first reader of the tests' pcscd."""
-    from sim_applet_tools.transport.pcsc import connect, wait_for_removal  # noqa: PLC0415  after the environment is set
+    from sim_applet_tools.transport.pcsc import connect, list_readers, wait_for_removal  # noqa: PLC0415  after the environment is set
 
     pcscd = Readers.pcscd()
     pcscd.insert(card)
+    events = None
     try:
         transport = connect(FIRST_SLOT, wait_s=INSERTION_WAIT_S)
+        events = list_readers()[0].events
         try:
             yield transport
         finally:
             transport.close()
     finally:
         pcscd.pull()
-        wait_for_removal(FIRST_SLOT, INSERTION_WAIT_S)
+        wait_for_removal(FIRST_SLOT, INSERTION_WAIT_S, events)
 
 
 @contextmanager
