@@ -96,12 +96,10 @@ def _with_pcscd(card: RawCard, command: tuple[str, ...], *, as_json: bool) -> in
 
 
 def _serve(card: RawCard, port: int, *, as_json: bool) -> None:
-    from sim_applet_tools.emulator.pcscd import DRIVER, READER_NAME
+    from sim_applet_tools.emulator.pcscd import reader_configuration
     from sim_applet_tools.emulator.vpcd import CardServer
 
-    configuration = (
-        f'FRIENDLYNAME "{READER_NAME}"\nDEVICENAME 127.0.0.1:{port}\nLIBPATH {DRIVER}\nCHANNELID 0x{port:X}\n'
-    )
+    configuration = reader_configuration(f"127.0.0.1:{port}", port)
     server = CardServer(card, EmulatedCard(None), port)
     server.start()
     text = (

@@ -34,15 +34,25 @@ _DIAL = (
     "socket.send_fds(socket.socket(fileno=0),[b'x'],[s.fileno()])"
 )
 _SETUP = (
-    'mkdir -p /run/pcscd && mount --bind "$1" /run/pcscd && ip link set lo up && '
+    'mkdir -p /run/pcscd && mount --bind "$1" /run/pcscd && (ip link set lo up || true) && '
     'exec setpriv --pdeathsig KILL pcscd --foreground --config "$2"'
 )
 
 
-class PrivatePcscd:
-    """Context manager; `socket_path` is where clients find it."""
+def reader_configuration(device: str, channel: int) -> str:
+    """The reader.conf of vpcd's driver. Source: pcscd's reader.conf(5)."""
+    return f'FRIENDLYNAME "{READER_NAME}"\nDEVICENAME {device}\nLIBPATH {DRIVER}\nCHANNELID 0x{channel:X}\n'
 
-    def __init__(self) -> None:
+
+class PrivatePcscd:
+    """Context manager; `socket_path` is where clients find it.
+
+    With `server_port` its driver dials a `CardServer` of this machine instead of listening: then it shares the host's
+    network, and cards cannot come and go.
+    """
+
+    def __init__(self, server_port: int | None = None) -> None:
+        self._server_port = server_port
         self._folder = Path(tempfile.mkdtemp(prefix="tally-pcscd-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._connections: dict[int, socket.socket] = {}
@@ -111,14 +121,15 @@ class PrivatePcscd:
         for name in ("run", "conf"):
             (self._folder / name).mkdir()
         (self._folder / "conf" / "reader.conf").write_text(
-            f'FRIENDLYNAME "{READER_NAME}"\nDEVICENAME /dev/null:0x{VPCD_PORT:X}\nLIBPATH {DRIVER}\n'
-            f"CHANNELID 0x{VPCD_PORT:X}\n"
+            reader_configuration(f"/dev/null:0x{VPCD_PORT:X}", VPCD_PORT)
+            if self._server_port is None
+            else reader_configuration(f"127.0.0.1:{self._server_port}", self._server_port)
         )
         log = (self._folder / "log").open("wb")
         with log:
             self._process = subprocess.Popen(  # noqa: S603
                 [
-                    *_unshare(),
+                    *_unshare(with_network=self._server_port is not None),
                     "sh",
                     "-c",
                     _SETUP,
@@ -172,9 +183,9 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def _unshare() -> list[str]:
+def _unshare(*, with_network: bool) -> list[str]:
     rights = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return [_program("unshare") or "unshare", *rights, "--mount", "--net"]
+    return [_program("unshare") or "unshare", *rights, "--mount", *([] if with_network else ["--net"])]
 
 
 def _nsenter(pid: int) -> list[str]:

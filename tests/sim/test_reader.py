@@ -16,7 +16,8 @@ from sim_applet_tools.apdu import CommandApdu, parse_response
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
 from sim_applet_tools.emulator.keystore import MemoryStore
-from sim_applet_tools.emulator.pcscd import SOCKET_VARIABLE
+from sim_applet_tools.emulator.pcscd import SOCKET_VARIABLE, PrivatePcscd
+from sim_applet_tools.emulator.vpcd import CardServer
 from sim_applet_tools.errors import (
     CardResetError,
     MuteCardError,
@@ -95,7 +96,7 @@ def test_a_transaction_ends_in_a_reset() -> None:
     with in_reader(fresh_emulator()) as transport:
         card = _active(transport)
         card.sign_approval(TEXT, PIN, seen=SeenInMemory())
-        with pytest.raises(Exception, match="6E00|6D00"):
+        with pytest.raises(Exception, match=r"6E00|6D00"):
             card.status()
         card.applet.select()
         assert card.status().signature_counter == 1
@@ -308,3 +309,43 @@ def test_scripts_run_through_the_command(tmp_path: Path) -> None:
         done = _tally_sim("script", "--json", "--reader", FIRST_SLOT, str(wrong))
         assert done.returncode == 1
         assert json.loads(done.stderr)["error"] == "script-failed"
+
+
+def test_two_cards_are_served_to_a_pcscd_that_dials_out() -> None:
+    """`--serve`: both of the driver's slots get a card, and pcscd is stopped before the server."""
+    from tests.sim.applet_server import _free_ports  # noqa: PLC0415
+
+    server = CardServer(fresh_emulator(), EmulatedCard(None), _free_ports())
+    server.start()
+    try:
+        with PrivatePcscd(server.port) as pcscd:
+            environment = {SOCKET_VARIABLE: str(pcscd.socket_path)}
+            first = _tally_sim("info", "--json", "--wait", "20", "--reader", FIRST_SLOT, **environment)
+            second = _tally_sim("info", "--json", "--wait", "20", "--reader", SECOND_SLOT, **environment)
+    finally:
+        server.close()
+    assert json.loads(first.stdout)["applet"]["is_emulator"] is True
+    assert json.loads(second.stdout)["applet"] is None
+
+
+def test_emulate_is_stopped_in_the_right_order() -> None:
+    """pcscd first, then the card; nothing is left behind."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from sim_applet_tools.cli import sim; sim()", "emulate", "-", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        socket_path = Path(json.loads("".join(lines))["socket"])
+        assert socket_path.exists()
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert errors.strip() == "stopped"
+    assert process.returncode == 0
+    assert not socket_path.parent.parent.exists()
