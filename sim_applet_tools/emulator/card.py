@@ -12,8 +12,10 @@ from sim_applet_tools.apdu import (
     ResponseApdu,
     parse_command,
 )
-from sim_applet_tools.emulator.application import APPLICATION_ID, ApprovalApplication, Selection
+from sim_applet_tools.emulator.application import ApprovalApplication
 from sim_applet_tools.emulator.keystore import ImageStore
+from sim_applet_tools.emulator.memory import Selection
+from sim_applet_tools.emulator.objects import APPLICATION_ID
 from sim_applet_tools.emulator.refusal import (
     CHANNEL_NOT_OPEN,
     CONDITIONS,
@@ -72,7 +74,7 @@ class EmulatedCard:
     def __post_init__(self) -> None:
         if self.store is not None:
             self._application = ApprovalApplication(self.store)
-            self.iccid = self._application.image.iccid
+            self.iccid = self._application.iccid
         self.reset()
 
     @property

@@ -8,6 +8,7 @@ from sim_applet_tools.emulator.image import CardImage, LifeCycle
 from sim_applet_tools.emulator.refusal import EMPTY, INCORRECT_DATA, NOT_FOUND, Refusal
 from sim_applet_tools.tlv import DataObject, encode_tlv
 
+APPLICATION_ID = bytes.fromhex("F054414C4C590101")
 FILE_TAG = 0x83
 PRIVATE_TAG = 0x84
 PUBLIC_TAG = 0x85

@@ -12,7 +12,7 @@ from contextlib import closing
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sim_applet_tools.emulator.application import APPLICATION_ID
+from sim_applet_tools.emulator.objects import APPLICATION_ID
 from sim_applet_tools.tlv import encode_length
 from tests.sim.card_targets import Applets, fresh_emulator
 
