@@ -116,6 +116,15 @@ def test_a_certificate_is_stored_and_read(run: Run) -> None:
     assert _json(run("certificate", "--json"))["certificate"] == Path("own.pem").read_text()
     assert "another key" in run("certificate", "--store", "other.der").stderr
     assert run("certificate", "--store", "none").exit_code == 65
+    # with the PIN once personalised
+    run("keygen", "--key", "approval")
+    _personalise()
+    assert (
+        json.loads(run("certificate", "--store", "own.pem", "--pin-file", "wrong", "--json").stderr)["error"]
+        == "wrong-pin"
+    )
+    assert run("certificate", "--store", "own.pem", "--pin-file", "transport").exit_code == 0
+    assert _json(run("certificate", "--json"))["certificate"] == Path("own.pem").read_text()
 
 
 def test_wrong_pin_blocked_and_unblocked(run: Run) -> None:
