@@ -5,8 +5,8 @@ import javacard.framework.ISOException;
 
 /**
  * What the approval key may sign. The card cannot show a text, so it holds the key to one purpose by form: every text
- * is the beginning of a JWS whose type starts with "tally". Nothing of TLS, of a CSR or of another application's login has
- * that form, so nobody can pass one to the card as an approval, or the other way round.
+ * is the beginning of a JWS whose type starts with "tally". Nothing of TLS, of a CSR or of another application's login
+ * has that form, so nobody can pass one to the card as an approval, or the other way round.
  */
 final class ApprovalText {
     /** {"alg":"ES256","typ":"tally-possession+jws"} in base64url, and the dot behind it. */

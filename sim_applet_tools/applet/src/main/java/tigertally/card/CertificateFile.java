@@ -6,10 +6,14 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /**
- * The one file: a certificate of up to 2,048 bytes, written from its beginning in pieces. A file that is not whole yet is
- * empty to every reader, also after the card was pulled half way: bytes come first, the mark of how many are there last.
+ * The one file: a certificate of up to 2,048 bytes, written from its beginning in pieces. A file that is not whole yet
+ * is empty to every reader, also after the card was pulled half way: bytes come first, the mark of how many are there
+ * last.
  */
 final class CertificateFile {
+    static final byte TAG_ID = (byte) 0x83;
+    static final byte TAG_LABEL = 0x73;
+
     private static final short MAX_SIZE = 2048;
     private static final byte ID = 0x01;
     private static final byte[] LABEL = {'c', 'e', 'r', 't', 'i', 'f', 'i', 'c', 'a', 't', 'e'};
@@ -18,15 +22,21 @@ final class CertificateFile {
     private short size;
     private short written;
 
-    boolean isNamedBy(byte[] data, short offset) {
-        return Reference.isOf(data, offset, (byte) 0x83, ID, LABEL);
+    /** Refuses (6A82) a parsed reference, at the beginning of the data, that names another file. */
+    void expectNamed(byte[] data) {
+        if (!Reference.isOf(data, (short) 0, TAG_ID, ID, LABEL)) {
+            ISOException.throwIt(ISO7816.SW_FILE_NOT_FOUND);
+        }
     }
 
     boolean isFilled() {
         return size != 0 && written == size;
     }
 
-    /** Copies at most {@code most} bytes from {@code offset}; returns the place behind them. 6984 empty, 6B00 past the end. */
+    /**
+     * Copies at most {@code most} bytes from {@code offset}; returns the place behind them. 6984 empty, 6B00 past the
+     * end.
+     */
     short read(short offset, short most, byte[] out) {
         if (!isFilled()) {
             ISOException.throwIt(ISO7816.SW_DATA_INVALID);
@@ -79,8 +89,8 @@ final class CertificateFile {
 
     /** Appends the information on the file; returns the place behind it. */
     short writeInfo(byte[] out, short offset) {
-        short at = Tlv.put(out, (short) (offset + 2), (byte) 0x73, LABEL);
-        at = Tlv.putByte(out, at, (byte) 0x83, ID);
+        short at = Tlv.put(out, (short) (offset + 2), TAG_LABEL, LABEL);
+        at = Tlv.putByte(out, at, TAG_ID, ID);
         at = Tlv.putByte(out, at, (byte) 0x60, (byte) 0x03);
         byte state = 0;
         short filledSize = 0;

@@ -120,12 +120,16 @@ final class KeySlot {
 
     /** Forgets a volatile key; others stay. */
     void clearVolatile() {
-        if (isVolatile && filled[0] != 0) {
-            filled[0] = 0;
+        if (!isVolatile) {
+            return;
+        }
+        filled[0] = 0;
+        // Asked of the keys themselves: where they are not transient, they outlived a reset that cleared the mark.
+        if (publicKey.isInitialized()) {
             publicKey.clearKey();
-            if (privateKey != null) {
-                privateKey.clearKey();
-            }
+        }
+        if (privateKey != null && privateKey.isInitialized()) {
+            privateKey.clearKey();
         }
     }
 

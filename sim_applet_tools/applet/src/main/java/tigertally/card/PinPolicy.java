@@ -9,8 +9,9 @@ import javacard.framework.OwnerPIN;
  * PIN, PUK and the card's life cycle, which turns on them: a card leaves the operator with a transport PIN, and becomes
  * active when its holder changes it.
  *
- * <p>{@link OwnerPIN} spends a try before it compares, compares in constant time, and forgets a validation when the card
- * is reset. It holds PINs padded with FF to eight bytes, so that the comparison's length says nothing about the PIN's.
+ * <p>{@link OwnerPIN} spends a try before it compares, compares in constant time, and forgets a validation when the
+ * card is reset. It holds PINs padded with FF to eight bytes, so that the comparison's length says nothing about the
+ * PIN's.
  *
  * <p>Source: ISO 7816-4 §11.5 (VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER).
  */
@@ -42,6 +43,10 @@ final class PinPolicy {
         return state;
     }
 
+    boolean isFresh() {
+        return state == FRESH;
+    }
+
     byte pinTries() {
         return pin.getTriesRemaining();
     }
@@ -50,8 +55,11 @@ final class PinPolicy {
         return puk.getTriesRemaining();
     }
 
-    boolean isValidated() {
-        return pin.isValidated();
+    /** Refuses (6982) what needs the PIN. */
+    void expectValidated() {
+        if (!pin.isValidated()) {
+            ISOException.throwIt(ISO7816.SW_SECURITY_STATUS_NOT_SATISFIED);
+        }
     }
 
     /** Ends the validation; tries stay as they are. */
@@ -139,7 +147,7 @@ final class PinPolicy {
     }
 
     private void checkPersonalised() {
-        if (state == FRESH) {
+        if (isFresh()) {
             ISOException.throwIt(ISO7816.SW_CONDITIONS_NOT_SATISFIED);
         }
     }

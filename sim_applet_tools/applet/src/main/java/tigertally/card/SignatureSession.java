@@ -8,8 +8,8 @@ import javacard.security.Key;
 import javacard.security.Signature;
 
 /**
- * One session of a kind (making or checking signatures): a text that comes in pieces behind one header, 9B L. The platform
- * hashes each piece as it comes, so a text may be longer than the card's memory.
+ * One session of a kind (making or checking signatures): a text that comes in pieces behind one header, 9B L. The
+ * platform hashes each piece as it comes, so a text may be longer than the card's memory.
  */
 final class SignatureSession {
     private static final byte TAG_TEXT = (byte) 0x9B;

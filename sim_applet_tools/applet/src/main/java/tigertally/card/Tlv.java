@@ -12,7 +12,10 @@ final class Tlv {
     private Tlv() {
     }
 
-    /** Refuses a field unless tag and length stand at this place and the value ends by {@code end}; returns where the value begins. */
+    /**
+     * Refuses a field unless tag and length stand at this place and the value ends by {@code end}; returns where the
+     * value begins.
+     */
     static short expect(byte[] data, short offset, short end, byte tag, short length) {
         short value = expectTag(data, offset, end, tag);
         if (length(data, (short) (offset + 1), end) != length || (short) (end - value) < length) {

@@ -31,11 +31,12 @@ import javacard.framework.Applet;
 /**
  * One simulated runtime with one applet, kept in a file where one is given.
  *
- * <p>The simulator's own persistence writes an applet's file in place and does not know which of its arrays are transient; here the
- * transient memory is stored with the applet, so that a power cut still clears it, and a file is replaced whole, after it was
- * forced to disk: a kill at any moment leaves the state before or after a command.
+ * <p>The simulator's own persistence writes an applet's file in place and does not know which of its arrays are
+ * transient; here the transient memory is stored with the applet, so that a power cut still clears it, and a file is
+ * replaced whole, after it was forced to disk: a kill at any moment leaves the state before or after a command.
  *
- * <p>The file holds private keys in the clear and belongs to its owner alone (0600). It is a simulator's: no key of worth goes there.
+ * <p>The file holds private keys in the clear and belongs to its owner alone (0600). It is a simulator's: no key of
+ * worth goes there.
  */
 final class CardRuntime extends SimulatorRuntime {
     private static final Set<PosixFilePermission> OWNER_ONLY = PosixFilePermissions.fromString("rw-------");
@@ -152,7 +153,8 @@ final class CardRuntime extends SimulatorRuntime {
         try {
             Files.move(next, file, StandardCopyOption.ATOMIC_MOVE);
         } catch (AtomicMoveNotSupportedException unsafe) {
-            throw new IOException(file + " lies on a file system without atomic rename; keep the card elsewhere", unsafe);
+            throw new IOException(
+                file + " lies on a file system without atomic rename; keep the card elsewhere", unsafe);
         }
         stored = bytes;
     }

@@ -9,13 +9,14 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Serves two cards to pcscd through the driver vpcd: card 1 on a port, card 2 on the next, because the driver always dials both and
- * takes pcscd down with it where nothing answers.
+ * Serves two cards to pcscd through the driver vpcd: card 1 on a port, card 2 on the next, because the driver always
+ * dials both and takes pcscd down with it where nothing answers.
  */
 public final class CardServer {
     private static final String USAGE =
-        "usage: java -jar card-server.jar PORT [--state FILE] [--second-state FILE] [--protocol T=0|T=1] [--cards kept|new]\n"
-            + "PORT and PORT + 1, on 127.0.0.1, are what DEVICENAME 127.0.0.1:PORT of pcscd's vpcd driver dials; below 32768.\n"
+        "usage: java -jar card-server.jar PORT [--state FILE] [--second-state FILE] [--protocol T=0|T=1]\n"
+            + "                                  [--cards kept|new]\n"
+            + "PORT and PORT + 1, on 127.0.0.1, are what DEVICENAME 127.0.0.1:PORT of pcscd's vpcd driver dials.\n"
             + "A card lives as long as the server, or as its state FILE, or, with --cards new, as a connection.\n"
             + "Start this before pcscd, and stop pcscd before this.";
 
@@ -110,7 +111,8 @@ public final class CardServer {
         }
         if (port < 1024 || port > HIGHEST_PORT) {
             throw new IllegalArgumentException(
-                "the port must lie between 1024 and " + HIGHEST_PORT + " (the driver reads higher ones wrongly), not " + digits);
+                "the port must lie between 1024 and " + HIGHEST_PORT + " (the driver reads higher ones wrongly), not "
+                    + digits);
         }
         return port;
     }

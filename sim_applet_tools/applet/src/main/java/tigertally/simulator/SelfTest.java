@@ -7,9 +7,9 @@ import java.util.HashSet;
 import java.util.Set;
 
 /**
- * Shows, before a card is served, that the simulator's random source was mended: two new cards make two keys, and no signature shares
- * its nonce with another or with a key. With the simulator's own source all of them are the same, and one signature
- * gives the key away.
+ * Shows, before a card is served, that the simulator's random source was mended: two new cards make two keys, and no
+ * signature shares its nonce with another or with a key. With the simulator's own source all of them are the same, and
+ * one signature gives the key away.
  */
 final class SelfTest {
     private static final byte[] GENERATE = Hex.bytes("80B9000003840101");

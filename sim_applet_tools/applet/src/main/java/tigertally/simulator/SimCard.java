@@ -8,8 +8,9 @@ import javacard.framework.APDU;
 import tigertally.card.ApprovalApplet;
 
 /**
- * A SIM with the approval applet on it: the simulated runtime, and around it what a runtime alone lacks of a card. A real SIM
- * answers 6A82 for an application that it does not have, has files beside applications, and loses its sessions at a reset.
+ * A SIM with the approval applet on it: the simulated runtime, and around it what a runtime alone lacks of a card. A
+ * real SIM answers 6A82 for an application that it does not have, has files beside applications, and loses its sessions
+ * at a reset.
  *
  * <p>Commands and answers here are whole (data and Le together); {@link TransmissionT0} cuts them for T=0.
  */

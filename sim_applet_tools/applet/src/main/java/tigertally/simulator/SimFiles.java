@@ -4,8 +4,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * The two files by which tools tell one SIM from another: EF.ICCID (2FE2, transparent) and EF.DIR (2F00, records), under the
- * master file. Reached while no application is selected; nothing can be written.
+ * The two files by which tools tell one SIM from another: EF.ICCID (2FE2, transparent) and EF.DIR (2F00, records),
+ * under the master file. Reached while no application is selected; nothing can be written.
  *
  * <p>Source: ETSI TS 102 221 §11.1.1, §11.1.3, §11.1.5 (commands), §13.1 (EF.DIR), §13.2 (EF.ICCID).
  */

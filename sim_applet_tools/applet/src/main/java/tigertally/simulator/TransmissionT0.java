@@ -3,9 +3,9 @@ package tigertally.simulator;
 import java.util.Arrays;
 
 /**
- * The character protocol T=0, in which one exchange carries data one way only. An answer to a command with data waits for GET
- * RESPONSE (61xx); a wrong Le is told (6Cxx), and the answer kept, so that a command never runs twice: a second GENERATE would
- * make another key than the one the first was asked for.
+ * The character protocol T=0, in which one exchange carries data one way only. An answer to a command with data waits
+ * for GET RESPONSE (61xx); a wrong Le is told (6Cxx), and the answer kept, so that a command never runs twice: a second
+ * GENERATE would make another key than the one the first was asked for.
  *
  * <p>Source: ISO 7816-3 §12.2, ETSI TS 102 221 §7.3.1.
  */
@@ -96,7 +96,10 @@ final class TransmissionT0 implements CardOnWire {
         repeated = null;
     }
 
-    /** The command as the card gets it: Le of one with data stays with the reader, which asks for the answer by GET RESPONSE. */
+    /**
+     * The command as the card gets it: Le of one with data stays with the reader, which asks for the answer by GET
+     * RESPONSE.
+     */
     private static byte[] withoutLe(byte[] command) {
         if (command.length > HEADER + 2 && command.length == HEADER + 2 + (command[HEADER] & 0xFF)) {
             return Arrays.copyOf(command, command.length - 1);

@@ -12,9 +12,9 @@ import java.util.function.Supplier;
 import jdk.net.ExtendedSocketOptions;
 
 /**
- * One slot of the reader driver vpcd, which dials the port that a card listens on: a length of two bytes, and a body that is a
- * power command of one byte or an APDU. One connection at a time, and the next one after it: the driver dials again when pcscd
- * is started again.
+ * One slot of the reader driver vpcd, which dials the port that a card listens on: a length of two bytes, and a body
+ * that is a power command of one byte or an APDU. One connection at a time, and the next one after it: the driver dials
+ * again when pcscd is started again.
  *
  * <p>Source: vsmartcard, virtualsmartcard/src/vpcd.
  */
@@ -83,8 +83,8 @@ final class VpcdLink implements Runnable {
     }
 
     /**
-     * The driver sends length and body apart, and waits with the body for the length's acknowledgement; the kernel holds that back
-     * for 40 ms, and after each read it returns to doing so.
+     * The driver sends length and body apart, and waits with the body for the length's acknowledgement; the kernel
+     * holds that back for 40 ms, and after each read it returns to doing so.
      */
     private static void acknowledge(Socket socket) throws IOException {
         if (socket.supportedOptions().contains(ExtendedSocketOptions.TCP_QUICKACK)) {

@@ -22,9 +22,10 @@ import org.objectweb.asm.tree.analysis.BasicInterpreter;
 import org.objectweb.asm.tree.analysis.BasicValue;
 
 /**
- * Finds what a card cannot run, in class files: a converter would find it too, but may not be redistributed. Types other than
- * boolean, byte, short and references; allocation outside installation; calls outside the Java Card API; and the one that
- * compiles and runs in a simulator and answers otherwise on a card: arithmetic whose result depends on 32 bits.
+ * Finds what a card cannot run, in class files: a converter would find it too, but may not be redistributed. Types
+ * other than boolean, byte, short and references; allocation outside installation; calls outside the Java Card API; and
+ * the one that compiles and runs in a simulator and answers otherwise on a card: arithmetic whose result depends on 32
+ * bits.
  *
  * <p>Source: Java Card 3.0.4 Virtual Machine Specification, chapter 2 (a subset of the Java language).
  */
@@ -200,7 +201,8 @@ final class CardSubset {
 
         @Override
         public BasicValue ternaryOperation(
-                AbstractInsnNode instruction, BasicValue array, BasicValue index, BasicValue value) throws AnalyzerException {
+                AbstractInsnNode instruction, BasicValue array, BasicValue index, BasicValue value)
+                throws AnalyzerException {
             narrow(index, "index without a cast");
             narrow(value, "stored without a cast");
             return super.ternaryOperation(instruction, array, index, value);

@@ -39,8 +39,8 @@ class CardSubsetTest {
     @Test
     void whatACardCannotRunIsFound() {
         for (String method : Arrays.asList(
-                "shiftsASum", "comparesASum", "indexesByASum", "divides", "allocates", "countsInInt", "speaks", "takesLong",
-                "callsTheLibrary", "returnsChar", "shiftsUnsigned", "usesABigConstant")) {
+                "shiftsASum", "comparesASum", "indexesByASum", "divides", "allocates", "countsInInt", "speaks",
+                "takesLong", "callsTheLibrary", "returnsChar", "shiftsUnsigned", "usesABigConstant")) {
             ClassNode type = read(bytesOf(Uncardlike.class));
             type.methods.removeIf(each -> !each.name.equals(method));
             assertEquals(1, type.methods.size(), method);

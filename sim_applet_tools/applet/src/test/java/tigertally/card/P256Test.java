@@ -37,7 +37,8 @@ class P256Test {
             P.add(BigInteger.ONE), BigInteger.ONE.shiftLeft(224), BigInteger.ONE.shiftLeft(96).subtract(BigInteger.ONE),
         };
         for (BigInteger x : coordinates) {
-            BigInteger right = x.modPow(BigInteger.valueOf(3), P).subtract(x.multiply(BigInteger.valueOf(3))).add(B).mod(P);
+            BigInteger three = BigInteger.valueOf(3);
+            BigInteger right = x.modPow(three, P).subtract(x.multiply(three)).add(B).mod(P);
             // p is 3 mod 4, so this is a square root where there is one.
             BigInteger root = right.modPow(P.add(BigInteger.ONE).shiftRight(2), P);
             boolean onCurve = root.modPow(BigInteger.TWO, P).equals(right) && x.compareTo(P) < 0;

@@ -138,11 +138,13 @@ class CardServerTest {
         assertRefuses(2, "cannot share", start(mended(), "20000", "--state", "a", "--second-state", "./a"));
         int port = freePorts();
         try (ServerSocket taken = new ServerSocket(port + 1, 1, InetAddress.getLoopbackAddress())) {
-            assertRefuses(1, "port " + taken.getLocalPort() + " cannot be listened on", start(mended(), String.valueOf(port)));
+            String message = "port " + taken.getLocalPort() + " cannot be listened on";
+            assertRefuses(1, message, start(mended(), String.valueOf(port)));
         }
     }
 
-    private static void assertRefuses(int status, String message, Process server) throws IOException, InterruptedException {
+    private static void assertRefuses(int status, String message, Process server)
+            throws IOException, InterruptedException {
         byte[] said = server.getErrorStream().readAllBytes();
         assertTrue(server.waitFor(BOUND_S, TimeUnit.SECONDS));
         String text = new String(said, StandardCharsets.UTF_8);

@@ -81,7 +81,8 @@ class TransmissionT0Test {
 
     @Test
     void refusesApdusThatAreCutShort() {
-        for (String cut : new String[] {"", "00", "00A404", "00A4040008F054", "00A4040001F0" + "0000", "80CB000000" + "0000"}) {
+        String[] cuts = {"", "00", "00A404", "00A4040008F054", "00A4040001F00000", "80CB0000000000"};
+        for (String cut : cuts) {
             expect(cut, "6700");
         }
     }
