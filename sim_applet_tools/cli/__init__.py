@@ -1,0 +1,5 @@
+"""The command line `tally sim`."""
+
+from sim_applet_tools.cli.group import sim
+
+__all__ = ["sim"]

@@ -1,0 +1,21 @@
+"""`tally sim`: its commands, put together."""
+
+from __future__ import annotations
+
+import click
+
+from sim_applet_tools.cli.emulate import emulate
+from sim_applet_tools.cli.inspect import doctor, info, readers
+from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
+from sim_applet_tools.cli.output import SimGroup
+from sim_applet_tools.cli.pin import pin
+from sim_applet_tools.cli.raw import apdu, script, trace
+
+
+@click.group(name="sim", cls=SimGroup)
+def sim() -> None:
+    """SIM cards with an IoT SAFE applet: look at them, use their keys, emulate one."""
+
+
+for command in (readers, info, doctor, keygen, public_key, sign, csr, certificate, pin, apdu, script, trace, emulate):
+    sim.add_command(command)

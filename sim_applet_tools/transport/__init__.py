@@ -1,0 +1,1 @@
+"""Ways to a card. `pcsc` is the only module that imports smartcard."""
