@@ -17,6 +17,10 @@ Clock = Callable[[], float]
 
 LONGEST_CACHE_S: Final = 5
 
+TOLERANCE_S: Final = 15
+"""How far a block may lie ahead of our clock: clocks differ, and a consensus engine lets its blocks run ahead a little.
+Beyond it our clock has gone back, or the ledger's forward, and no age can be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -37,7 +41,13 @@ def block_content(number: int, block_time: int, block_hash: bytes) -> dict[str, 
 
 
 def age_of(block_time: int, now: float) -> float:
-    """Seconds since the block, to three places; a block of the future has none."""
+    """Seconds since the block, to three places; a block of the near future has none. Raises `StaleError` for a block
+    that lies so far ahead that the clock cannot be right."""
+    if block_time - now > TOLERANCE_S:
+        raise StaleError(
+            f"The ledger's last block lies {block_time - now:.0f} s ahead of this gateway's clock, so nobody can tell"
+            " how old its answers are. Ask another gateway, or this one when its clock is right."
+        )
     return round(max(0.0, now - block_time), 3)
 
 
@@ -61,19 +71,35 @@ def cache_control(cache_s: int) -> str:
 
 
 class Freshness:
-    """Tells the moment of an answer, by the read model's head and a clock."""
+    """Tells the moment of an answer, by the read model's head and a clock. Safe for threads.
 
-    def __init__(self, read_model: ReadModel, clock: Clock = time.time) -> None:
+    A clock can be set back while nothing new comes from the ledger; so a head is also at least as old as the time for
+    which this process has known it, by `ticks`, which nobody can set.
+    """
+
+    def __init__(
+        self, read_model: ReadModel, clock: Clock = time.time, ticks: Callable[[], float] = time.monotonic
+    ) -> None:
         self._read_model = read_model
         self._clock = clock
+        self._ticks = ticks
+        self._seen: tuple[bytes, float] = (b"", 0.0)
 
     def now(self) -> float:
         return self._clock()
+
+    def age(self, block_hash: bytes, block_time: int) -> float:
+        """How old the head with this hash and time is, in seconds. Raises `StaleError` when nobody can tell."""
+        ticks = self._ticks()
+        seen = self._seen
+        if seen[0] != block_hash:
+            seen = self._seen = (block_hash, ticks)
+        return max(age_of(block_time, self._clock()), round(ticks - seen[1], 3))
 
     def moment(self) -> Moment:
         """Raises `StaleError`, `NotReadyError`, `IndexFaultError`."""
         block = self._read_model.head()
         parameters = self._read_model.parameters()
-        age_s = age_of(block.time, self._clock())
+        age_s = self.age(block.hash, block.time)
         require_fresh(age_s, parameters.age_bound_s)
         return Moment(block, age_s, cache_seconds(age_s, parameters.cut_off_s))

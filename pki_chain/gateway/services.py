@@ -60,6 +60,7 @@ class Services:
         consortium = config.load_consortium()
         data = config.gateway.data
         read_model = ReadModel(data / INDEX_FILE)
+        freshness = Freshness(read_model, clock)
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
         calls = Calls(consortium)
@@ -73,8 +74,8 @@ class Services:
             consortium=consortium,
             read_model=read_model,
             inbox=inbox,
-            freshness=Freshness(read_model, clock),
-            status_answers=StatusAnswers(read_model, clock),
+            freshness=freshness,
+            status_answers=StatusAnswers(read_model, freshness),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
                 read_model,

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from pki_chain.gateway.freshness import Clock, age_of, block_content, cache_seconds, require_fresh
+from pki_chain.gateway.freshness import Freshness, block_content, cache_seconds, require_fresh
 from pki_chain.gateway.problems import EnvelopeError
 from pki_chain.index.errors import NotReadyError
 from pki_chain.index.queries import ReadModel, check_fault, facts_of
@@ -60,9 +60,9 @@ def status_content(status: CertificateStatus) -> dict[str, Any]:
 class StatusAnswers:
     """Answers by SHA-256 of the DER, as bytes ready to send."""
 
-    def __init__(self, read_model: ReadModel, clock: Clock) -> None:
+    def __init__(self, read_model: ReadModel, freshness: Freshness) -> None:
         self._read_model = read_model
-        self._clock = clock
+        self._freshness = freshness
 
     def answer(self, sha256: str) -> tuple[bytes, int]:
         """The JSON, and for how many seconds it may be cached.
@@ -74,7 +74,7 @@ class StatusAnswers:
             raise NotReadyError("The gateway has not read the ledger yet. Ask again in a moment.")
         number, block_time, block_hash, fault, age_bound_s, cut_off_s, identity, *facts = row
         check_fault(fault)
-        age_s = age_of(block_time, self._clock())
+        age_s = self._freshness.age(block_hash, block_time)
         require_fresh(age_s, age_bound_s)
         status = UNKNOWN if identity is None else derive_status(facts_of(facts), block_time)
         content = status_content(status)

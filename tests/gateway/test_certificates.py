@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
+from dataclasses import replace
 
 import pytest
 
-from pki_chain.gateway.freshness import cache_seconds
+from pki_chain.errors import StaleError
+from pki_chain.gateway.app import create_app
+from pki_chain.gateway.freshness import TOLERANCE_S, Freshness, cache_seconds
+from pki_chain.gateway.services import INDEX_FILE
 from pki_chain.index.errors import IndexFaultError
+from pki_chain.index.indexer import Indexer
 from pki_chain.ports import HoldKind
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import Gateway, problem_code
@@ -254,3 +259,52 @@ def test_bytes_that_our_parser_refuses_are_never_good(gateway: Gateway) -> None:
     gateway.ledger.accept([b"\x30\x03junk"])
     gateway.catch_up()
     assert state(gateway, hashlib.sha256(b"\x30\x03junk").hexdigest()) == "expired"
+
+
+@pytest.mark.parametrize(
+    "path", [f"/v1/certificates/{SHA256}/status", f"/v1/certificates/{SHA256}", "/readyz", "/v1/lots", "/v1/profiles/2"]
+)
+def test_a_clock_that_went_back_is_not_believed(enrolled: Gateway, path: str) -> None:
+    """Whoever thinks that it is yesterday takes every old answer for a fresh one."""
+    enrolled.clock.seconds = enrolled.ledger.time - TOLERANCE_S
+    assert enrolled.client.get(path).status_code == 200
+    enrolled.clock.seconds = enrolled.ledger.time - TOLERANCE_S - 1
+    response = enrolled.client.get(path)
+    assert problem_code(response, 503) == "stale"
+    assert "clock" in response.get_json()["detail"]
+
+
+def test_a_head_that_does_not_move_is_stale_whatever_the_clock_says(enrolled: Gateway) -> None:
+    """Time is also measured by how long this process has seen the same head."""
+    ticks = [1_000.0]
+    freshness = Freshness(enrolled.read_model, enrolled.clock, lambda: ticks[0])
+    assert freshness.moment().age_s == 1.0
+    ticks[0] += 30
+    enrolled.clock.seconds = enrolled.ledger.time
+    assert freshness.moment().age_s == 30.0, "the clock was set back meanwhile"
+    ticks[0] += 0.001
+    with pytest.raises(StaleError):
+        freshness.moment()
+    enrolled.ledger.mine()
+    enrolled.catch_up()
+    assert freshness.moment().age_s == 1.0
+
+
+def test_answers_of_a_read_model_that_is_read_anew(enrolled: Gateway) -> None:
+    """Half way it is at an old block, so nobody is told what held then."""
+    enrolled.ledger.mine()
+    enrolled.ledger.mine(after_s=60)
+    enrolled.ledger.revoke(KNOWN)
+    data = enrolled.config.gateway.data / "anew"
+    config = replace(enrolled.config, gateway=replace(enrolled.config.gateway, data=data))
+    with Indexer(data / INDEX_FILE, enrolled.ledger, 1, anew=True) as indexer:
+        client = create_app(config, enrolled.clock).test_client()
+        enrolled.clock.seconds = enrolled.ledger.time + 1.0
+        path = f"/v1/certificates/{SHA256}/status"
+        assert problem_code(client.get(path), 503) == "not-ready"
+        whole, enrolled.ledger._blocks = enrolled.ledger._blocks, enrolled.ledger._blocks[:-2]
+        indexer.advance()
+        assert problem_code(client.get(path), 503) == "stale"
+        enrolled.ledger._blocks = whole
+        indexer.advance()
+        assert client.get(path).get_json()["state"] == "revoked"
