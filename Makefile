@@ -7,7 +7,7 @@ KEEP ?=
 COUNT ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test test-python test-contracts lint reformat contracts bench lock clean
+.PHONY: help setup dev demo test test-python test-contracts test-applet lint reformat contracts bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -21,11 +21,15 @@ dev: ## install everything that development needs
 demo: setup ## set up, then show the main job on the embedded ledger (KEEP=1 leaves it running)
 	@.venv/bin/tally demo --count $(COUNT) $(if $(KEEP),--keep)
 
-test: dev test-contracts test-python ## set up, then run the whole suite
+test: dev test-contracts test-applet test-python ## set up, then run the whole suite
 
 test-contracts: dev
 	@echo "== contracts: unit, fuzz and invariant tests"
 	@$(FORGE) test
+
+test-applet: dev
+	@echo "== Java Card applet and its card server"
+	@mvn -q -B -Dmaven.wagon.http.retryHandler.count=5 -Dmaven.test.redirectTestOutputToFile=true -f sim_applet_tools/applet/pom.xml verify
 
 test-python: dev
 	@echo "== Python, agreement, end to end"

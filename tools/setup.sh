@@ -72,6 +72,10 @@ if [ "$what" = dev ] && ! cmp -s requirements-sim.txt .venv/installed-sim; then
   retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements-sim.txt
   cp requirements-sim.txt .venv/installed-sim
 fi
+if [ "$what" = dev ] && [ ! -e sim_applet_tools/applet/target/card-server.jar ]; then
+  say "building the card server (Maven fetches the simulator)"
+  retry quietly mvn -q -B -f sim_applet_tools/applet/pom.xml package -DskipTests
+fi
 # The compiler's and the engine's packages want Node.js 20; Debian 12 has 18, so the wheel of Node.js steps in.
 export PATH="$PWD/.venv/bin:$PATH"
 node_major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }

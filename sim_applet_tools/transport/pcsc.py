@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-import smartcard.scard as _scard  # type: ignore[import-untyped]
-
 from sim_applet_tools.errors import (
     CardResetError,
     MuteCardError,
@@ -20,6 +18,14 @@ from sim_applet_tools.errors import (
     ReaderError,
     ServiceUnavailableError,
 )
+
+try:
+    import smartcard.scard as _scard  # type: ignore[import-untyped]
+except ImportError as missing:
+    raise ReaderError(
+        "pyscard is missing or was built for another Python: apt-get install libpcsclite-dev swig gcc pkg-config, then "
+        "pip install pyscard; without a reader, --card-file needs neither"
+    ) from missing
 
 scard: Any = _scard
 """pyscard ships no types for its C half."""
