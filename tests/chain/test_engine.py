@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,21 @@ def test_idle_heartbeat_keeps_the_head_fresh(tmp_path: Path) -> None:
     with EmbeddedEngine(tmp_path, port=0, heartbeat_s=1) as engine:
         connection = Connection([engine.endpoint])
         wait_for(lambda: int(connection.request("eth_blockNumber", []), 16) >= 3)
+
+
+def test_a_clock_that_goes_back_stops_no_heartbeat(tmp_path: Path) -> None:
+    """Also while a transaction waits for one with a lower nonce."""
+    offset_s = [0.0]
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=1, clock=lambda: time.time() + offset_s[0]) as engine:
+        connection = Connection([engine.endpoint])
+        before = engine._head
+        offset_s[0] = -3_600.0
+        wait_for(lambda: engine._head.number >= before.number + 2)
+        connection.request("eth_sendRawTransaction", [Wallet(engine.chain_id).next(nonce=5)[0]])
+        waiting = engine._head
+        wait_for(lambda: engine._head.number >= waiting.number + 2)
+        assert engine._head.time >= before.time
+        assert engine.failure is None
 
 
 def test_time_never_goes_back_and_holds_over_a_restart(tmp_path: Path) -> None:

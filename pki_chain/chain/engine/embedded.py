@@ -77,7 +77,7 @@ class EmbeddedEngine:
         self._child: Child | None = None
         self._front: Front | None = None
         self._head = Head(0, b"", 0)
-        self._made_at = 0.0
+        self._made_at = self._looked_at = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -242,13 +242,13 @@ class EmbeddedEngine:
             self._wake.wait_for(lambda: self._stopping or self._waiting, self._pause())
             if self._stopping:
                 return
-        remaining = self._made_at + _LEAST_INTERVAL_S - time.monotonic()
+        remaining = max(self._made_at, self._looked_at) + _LEAST_INTERVAL_S - time.monotonic()
         if self._waiting and remaining > 0:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopping, remaining)
         self._require_audit().advance(self._head.number)
         try:
-            if self._waiting or self._clock() >= self._head.time + self._heartbeat_s:
+            if self._waiting or self._until_heartbeat() <= 0:
                 self._make_block()
             else:
                 self._check_head()
@@ -260,8 +260,12 @@ class EmbeddedEngine:
                 self._recover()
 
     def _pause(self) -> float:
-        heartbeat_due = self._head.time + self._heartbeat_s - self._clock()
-        return min(_WATCH_INTERVAL_S, max(heartbeat_due, _LEAST_INTERVAL_S))
+        return min(_WATCH_INTERVAL_S, max(self._until_heartbeat(), _LEAST_INTERVAL_S))
+
+    def _until_heartbeat(self) -> float:
+        """Seconds until an idle ledger makes a block: by the clock, or by what cannot be set back with it."""
+        by_clock = self._head.time + self._heartbeat_s - self._clock()
+        return min(by_clock, self._made_at + self._heartbeat_s - time.monotonic())
 
     def _recover(self) -> None:
         """Start a child and bring it to where the journal is; what was acknowledged but is in no block goes into its
@@ -270,7 +274,7 @@ class EmbeddedEngine:
             self._child.stop()
         started = time.monotonic()
         replayed = self._replay()
-        self._head, self._waiting = replayed.head, {}
+        self._head, self._waiting, self._made_at = replayed.head, {}, time.monotonic()
         child = self._require_child()
         for each, raw in replayed.waiting.items():
             try:
@@ -309,8 +313,8 @@ class EmbeddedEngine:
         with self._gate.alone():
             child = self._require_child()
             self._check_head()
-            if self._waiting and self._clock() < self._head.time + self._heartbeat_s and not self._has_ready(child):
-                self._made_at = time.monotonic()
+            if self._waiting and self._until_heartbeat() > 0 and not self._has_ready(child):
+                self._looked_at = time.monotonic()
                 return
             timestamp = max(self._head.time, int(self._clock()))
             child.request("evm_mine", timestamp)
