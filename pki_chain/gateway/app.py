@@ -35,6 +35,7 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False  # merging sends the client to an address made of its own Host header
     parts = Services.build(config, clock)
     app.extensions[EXTENSION] = parts
     problems.register(app)

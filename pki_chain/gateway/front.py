@@ -41,8 +41,8 @@ _JSON: Final = (b"content-type", b"application/json")
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 
-class _BodyError(Exception):
-    """A body that is not taken: HTTP status, code and text of the problem."""
+class _NotTakenError(Exception):
+    """A request that goes no further: HTTP status, code and text of the problem."""
 
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(status, code, text)
@@ -75,19 +75,22 @@ class Front:
         if scope["method"] == "GET" and (match := _STATUS_PATH.fullmatch(scope["path"])):
             content = self._status(match[1])
             if content is not None:
-                await _send(send, 200, *content)
+                await _send(send, 200, [*content[0], _length(content[1])], content[1])
                 return
         try:
             body = await self._body(scope, receive)
-        except _BodyError as error:
+        except _NotTakenError as error:
             self._counters.count("other", error.status)
             refusal = problem(error.status, error.code, error.text)
             headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), _NO_SNIFFING]
-            await _send(send, error.status, headers, refusal.get_data())
+            await _send(send, error.status, [*headers, _length(refusal.get_data())], refusal.get_data())
             return
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._run, wsgi_environ(scope, body))
-        await _send(send, *answer)
+        status, headers, page = await loop.run_in_executor(self._threads, self._run, wsgi_environ(scope, body))
+        if scope["method"] != "HEAD" and status != 304:  # to those the application tells the length that GET has
+            headers = [each for each in headers if each[0] != b"content-length"]
+            headers.append(_length(page))
+        await _send(send, status, headers, page)
 
     def _status(self, sha256: str) -> tuple[Headers, bytes] | None:
         """A good answer; None where there is something else to say, which the route of the same path then says."""
@@ -99,11 +102,13 @@ class Front:
         return [_JSON, _NO_SNIFFING, (b"cache-control", cache_control(cache_s).encode())], content
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        if "//" in scope["path"]:  # Flask would take it for another path or send the client to one
+            raise _NotTakenError(404, "no-such-route", "There is nothing at this path. See /openapi.json.")
         if scope["method"] in {"GET", "HEAD"}:
             return b""
         client = (scope.get("client") or ("unknown",))[0]
         if self._arriving[client] >= MAX_BODIES_A_CLIENT:
-            raise _BodyError(
+            raise _NotTakenError(
                 503, "busy", "Too many bodies arrive from this address at once. Send it again in a moment."
             )
         self._arriving[client] += 1
@@ -111,7 +116,7 @@ class Front:
             async with asyncio.timeout(self._body_timeout_s):
                 return await _receive_body(receive)
         except TimeoutError:
-            raise _BodyError(
+            raise _NotTakenError(
                 408, "too-slow", f"The body did not arrive within {self._body_timeout_s:g} s. Send it again."
             ) from None
         finally:
@@ -136,7 +141,7 @@ class Front:
                 close()
         ((status, headers),) = started
         encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        return int(status[:3]), [each for each in encoded if each[0] != b"content-length"], content
+        return int(status[:3]), encoded, content
 
 
 def wsgi_environ(scope: Scope, body: bytes) -> WSGIEnvironment:
@@ -175,18 +180,21 @@ async def _receive_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise _BodyError(400, "cut-off", "The body broke off. Send it again.")
+            raise _NotTakenError(400, "cut-off", "The body broke off. Send it again.")
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
-            raise _BodyError(413, "body-too-large", f"The body is longer than {MAX_BODY_BYTES} bytes. Split it.")
+            raise _NotTakenError(413, "body-too-large", f"The body is longer than {MAX_BODY_BYTES} bytes. Split it.")
         if not message.get("more_body", False):
             return bytes(body)
 
 
 async def _send(send: Send, status: int, headers: Headers, content: bytes) -> None:
-    length = (b"content-length", str(len(content)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def _length(content: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(content)).encode()
 
 
 def _no_write(_: bytes) -> object:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
@@ -31,6 +31,7 @@ def serve(config: MemberConfig) -> None:
         address=config.gateway.host,
         port=config.gateway.port,
         interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,  # HTTP/2 belongs to the proxy in front, with its limits on streams
         factory=True,
         workers=config.gateway.workers,
         websockets=False,
