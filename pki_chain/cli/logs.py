@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
+from pki_chain.log_limit import LogLimit
+
 
 def configure_logs() -> None:
     """Log from INFO on; time, level, logger and text. Set the level with TALLY_LOG_LEVEL."""
@@ -15,3 +17,5 @@ def configure_logs() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())

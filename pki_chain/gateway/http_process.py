@@ -17,6 +17,7 @@ from pki_chain.gateway.front import MAX_BODY_BYTES
 from pki_chain.gateway.logs import JsonFormatter, configure_logs
 from pki_chain.gateway.parent import watch_parent
 from pki_chain.gateway.worker import CONFIG_VARIABLE
+from pki_chain.log_limit import LogLimit
 
 MOST_REQUESTS_A_WORKER: Final = 256
 HEADER_TIMEOUT_MS: Final = 10_000
@@ -61,7 +62,15 @@ def _logs() -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "filters": {"limit": {"()": LogLimit}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "filters": ["limit"],
+                "stream": "ext://sys.stderr",
+            }
+        },
         "loggers": {
             "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
             "granian.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},

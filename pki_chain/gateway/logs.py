@@ -7,6 +7,8 @@ import logging
 import sys
 from typing import Final
 
+from pki_chain.log_limit import LogLimit
+
 _OUR_PACKAGE: Final = "pki_chain"
 
 
@@ -34,5 +36,6 @@ def configure_logs(process: str) -> None:
     """Log to standard error: our own from INFO, libraries from WARNING."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(process))
+    handler.addFilter(LogLimit())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_OUR_PACKAGE).setLevel(logging.INFO)

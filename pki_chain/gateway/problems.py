@@ -72,7 +72,8 @@ def register(app: Flask) -> None:
     @app.errorhandler(TallyError)
     def on_tally_error(error: TallyError) -> Response:
         if error.detail or error.http_status >= 500:
-            log.warning("%s: %s %s", error.code, error.message, error.detail)
+            code = error.problem_code if isinstance(error, ProblemError) else error.code
+            log.getChild(code).warning("%s %s", error.message, error.detail)  # a kind of its own for the log's limit
         return problem_of(error)
 
     @app.errorhandler(HTTPException)
