@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {both, either} from "./Branchless.sol";
 import {CertificateParts, CertificateStructure} from "./CertificateParts.sol";
 import {CertificatePolicy, Policy} from "./CertificatePolicy.sol";
 import {CertificateRules, CheckedCertificate} from "./CertificateRules.sol";
@@ -30,6 +31,10 @@ library CertificateParser {
         | ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER | ProfileBits.EXT_EXTENDED_KEY_USAGE
         | ProfileBits.EXT_CRL_DISTRIBUTION_POINTS | ProfileBits.EXT_AUTHORITY_INFO_ACCESS
         | ProfileBits.EXT_SUBJECT_ALT_NAME;
+
+    /// @dev Of these exactly the first is wanted.
+    uint256 private constant KEY_USAGES =
+        ExtensionContents.DIGITAL_SIGNATURE | ExtensionContents.KEY_CERT_SIGN | ExtensionContents.CRL_SIGN;
 
     /// @notice Memory that one certificate after the other uses: allocating it for each entry would make memory grow.
     struct Desk {
@@ -132,9 +137,9 @@ library CertificateParser {
         unchecked {
             uint256 length = parts.serialNumberEnd - parts.serialNumber;
             uint256 first = DerReader.octet(parts.serialNumber);
-            if (length > LONGEST_SERIAL_NUMBER || first > 0x7f || (length == 1 && first == 0)) {
-                return Reasons.BAD_SERIAL;
-            }
+            // A zero is one octet, as it is in its shortest form.
+            bool isZero = both(length == 1, first == 0);
+            if (either(either(length > LONGEST_SERIAL_NUMBER, first > 0x7f), isZero)) return Reasons.BAD_SERIAL;
         }
         uint256 algorithm = ProfileBits.SIGNATURE_ECDSA_SHA256;
         PublicKey.Kind other = PublicKey.Kind.Rsa;
@@ -151,8 +156,8 @@ library CertificateParser {
             other = PublicKey.Kind.P256;
         }
         // Allowed by the profile, and not one that a key of the other kind would have to make.
-        bool isAllowed = policy.signatureAlgorithms & algorithm != 0 && parts.keyKind != other && !policy.caIssued;
-        return isAllowed ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
+        bool isAllowed = both(policy.signatureAlgorithms & algorithm != 0, parts.keyKind != other);
+        return both(isAllowed, !policy.caIssued) ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
     }
 
     /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner.
@@ -166,9 +171,8 @@ library CertificateParser {
             (uint256 tag, uint256 start, uint256 end) = DistinguishedName.place(subject, DistinguishedName.ORGANISATION);
             uint256 length = end - start;
             if (length == policy.organisationLength && DerReader.areEqual(start, policy.organisation, length)) {
-                if (tag == DerReader.UTF8_STRING && policy.organisationIsUtf8) return Reasons.NONE;
-                if (tag == DerReader.PRINTABLE_STRING && policy.organisationIsPrintable) return Reasons.NONE;
-                return Reasons.BAD_SUBJECT;
+                bool isGood = tag == DerReader.UTF8_STRING ? policy.organisationIsUtf8 : policy.organisationIsPrintable;
+                return isGood ? Reasons.NONE : Reasons.BAD_SUBJECT;
             }
             bool isText = DistinguishedName.isText(tag, start, end);
             return isText ? Reasons.SUBJECT_NOT_OWNER : Reasons.BAD_SUBJECT;
@@ -177,14 +181,14 @@ library CertificateParser {
 
     /// @dev 10 to 13. Source: RFC 5280 §4.1.2.5; notAfter is inclusive
     function _checkValidity(Desk memory desk, Policy memory policy) private pure returns (uint16) {
-        (uint256 notBefore, bool isBegin) = CertificateTime.parse(desk.parts.notBefore);
-        (uint256 notAfter, bool isEnd) = CertificateTime.parse(desk.parts.notAfter);
-        if (!isBegin || !isEnd || notAfter < notBefore) return Reasons.BAD_VALIDITY;
+        (uint256 notBefore, uint256 notAfter, bool areTimes) =
+            CertificateTime.parseBoth(desk.parts.notBefore, desk.parts.notAfter);
+        if (either(!areTimes, notAfter < notBefore)) return Reasons.BAD_VALIDITY;
         if (notBefore > policy.latestNotBefore) return Reasons.NOT_YET_VALID;
         if (notAfter < policy.blockTime) return Reasons.EXPIRED;
         unchecked {
-            bool isEndless = policy.endlessAllowed && notAfter == CertificateTime.ENDLESS;
-            if (!isEndless && notAfter - notBefore > policy.longestLife) return Reasons.LIFETIME_TOO_LONG;
+            bool isEndless = both(policy.endlessAllowed, notAfter == CertificateTime.ENDLESS);
+            if (both(!isEndless, notAfter - notBefore > policy.longestLife)) return Reasons.LIFETIME_TOO_LONG;
         }
         desk.notAfter = notAfter;
         return Reasons.NONE;
@@ -194,9 +198,11 @@ library CertificateParser {
     function _checkKey(Desk memory desk, Policy memory policy) private pure returns (uint16) {
         CertificateParts memory parts = desk.parts;
         bool isKey;
-        if (parts.keyKind == PublicKey.Kind.P256 && policy.keyAlgorithms & ProfileBits.KEY_P256 != 0) {
+        PublicKey.Kind kind = parts.keyKind;
+        uint256 allowed = policy.keyAlgorithms;
+        if (both(kind == PublicKey.Kind.P256, allowed & ProfileBits.KEY_P256 != 0)) {
             isKey = PublicKey.isPoint(parts.key, parts.keyEnd);
-        } else if (parts.keyKind == PublicKey.Kind.Rsa && policy.keyAlgorithms & ProfileBits.KEY_RSA != 0) {
+        } else if (both(kind == PublicKey.Kind.Rsa, allowed & ProfileBits.KEY_RSA != 0)) {
             (isKey, desk.modulus, desk.modulusEnd) = PublicKey.readRsa(parts.key, parts.keyEnd);
         } else {
             return Reasons.KEY_ALGORITHM_NOT_ALLOWED;
@@ -210,20 +216,17 @@ library CertificateParser {
         if (list.count > ExtensionList.MOST) return Reasons.TOO_MANY_EXTENSIONS;
         if (list.isRepeated) return Reasons.DUPLICATE_EXTENSION;
         if (list.isUnknownCritical) return Reasons.UNKNOWN_CRITICAL_EXTENSION;
-        uint256 uncriticalKeyUsage = list.present & ~list.critical & ProfileBits.EXT_KEY_USAGE;
-        if (list.critical & NEVER_CRITICAL != 0 || uncriticalKeyUsage != 0) return Reasons.BAD_CRITICALITY;
+        uint256 critical = list.critical;
+        uint256 uncriticalKeyUsage = list.present & ~critical & ProfileBits.EXT_KEY_USAGE;
+        if ((critical & NEVER_CRITICAL) | uncriticalKeyUsage != 0) return Reasons.BAD_CRITICALITY;
         ExtensionFacts memory facts = desk.facts;
         if (!ExtensionContents.read(list, facts) || !_readNames(desk, policy)) return Reasons.MALFORMED_EXTENSION;
         if (facts.isAuthority) return Reasons.CA_CERTIFICATE;
-        uint256 usage = facts.keyUsage;
-        if (
-            usage & ExtensionContents.DIGITAL_SIGNATURE == 0
-                || usage & (ExtensionContents.KEY_CERT_SIGN | ExtensionContents.CRL_SIGN) != 0
-        ) return Reasons.BAD_KEY_USAGE;
+        if (facts.keyUsage & KEY_USAGES != ExtensionContents.DIGITAL_SIGNATURE) return Reasons.BAD_KEY_USAGE;
         uint256 purposes = facts.purposes;
         if (purposes == 0) {
             if (!policy.ekuMayBeAbsent) return Reasons.BAD_EXTENDED_KEY_USAGE;
-        } else if (policy.ekuRequired & ~purposes != 0 || purposes & ~policy.ekuAllowed != 0) {
+        } else if ((policy.ekuRequired & ~purposes) | (purposes & ~policy.ekuAllowed) != 0) {
             return Reasons.BAD_EXTENDED_KEY_USAGE;
         }
         return policy.requiredExtensions & ~list.present == 0 ? Reasons.NONE : Reasons.MISSING_EXTENSION;

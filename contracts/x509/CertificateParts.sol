@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {both} from "./Branchless.sol";
 import {DerReader} from "./DerReader.sol";
 import {DistinguishedName, Subject} from "./DistinguishedName.sol";
 import {ExtensionList, Extensions} from "./Extensions.sol";
@@ -66,7 +67,7 @@ library CertificateStructure {
         unchecked {
             uint256 length = end - position - 6;
             bool isUsual = DerReader.word(position) >> 208 == 0xa38103308100 + 0x1000001 * length;
-            return isUsual && length > 0x7f && length < 0xfd ? position + 6 : DerReader.NOWHERE;
+            return both(isUsual, length - 0x80 < 0x7d) ? position + 6 : DerReader.NOWHERE;
         }
     }
 
@@ -91,18 +92,16 @@ library CertificateStructure {
             uint256 tbsEnd = position + 8 + ((head >> 192) & 0xffff);
             uint256 serialNumberEnd = position + 15 + ((head >> 136) & 0xff);
             uint256 tail = DerReader.word(tbsEnd) >> 136; // 30 0a 06 08 ... 03 n 00
-            if (
-                (head >> 144) & 0xffff0000ffff0000ffffffffffff != 0x3082000030820000a00302010202
-                    || tail & 0xffffffffffffffffffffffffff00ff != (DerReader.ECDSA_SHA256 << 24) | 0x030000
-                    || DerReader.word(serialNumberEnd) >> 160 != DerReader.ECDSA_SHA256
-            ) return DerReader.NOWHERE;
+            uint256 difference = ((head >> 144) & 0xffff0000ffff0000ffffffffffff) ^ 0x3082000030820000a00302010202;
+            difference |= (tail & 0xffffffffffffffffffffffffff00ff) ^ ((DerReader.ECDSA_SHA256 << 24) | 0x030000);
+            difference |= (DerReader.word(serialNumberEnd) >> 160) ^ DerReader.ECDSA_SHA256;
             tail = (tail >> 8) & 0xff;
+            difference |= (position + 4 + ((head >> 224) & 0xffff)) ^ limit;
+            difference |= (tbsEnd + 14 + tail) ^ limit;
             // The outer length is above the inner one, which must be worth two octets.
-            if (
-                position + 4 + ((head >> 224) & 0xffff) != limit || tbsEnd + 14 + tail != limit
-                    || tbsEnd < position + 264 || tail - 1 > 0x7e || serialNumberEnd > position + 15 + 0x7f
-                    || !DerReader.isInteger(position + 15, serialNumberEnd)
-            ) return DerReader.NOWHERE;
+            bool isLength = both(both(tbsEnd > position + 263, tail - 1 < 0x7f), serialNumberEnd < position + 15 + 0x80);
+            bool isUsual = both(both(isLength, difference == 0), DerReader.isInteger(position + 15, serialNumberEnd));
+            if (!isUsual) return DerReader.NOWHERE;
             parts.isVersion3 = true;
             parts.isEcdsaSha256 = true;
             parts.tbs = position + 4;
@@ -175,11 +174,9 @@ library CertificateStructure {
         if (end > limit) return DerReader.NOWHERE;
         unchecked {
             // Equal contents stand in equal elements, since only one form of a length is accepted.
-            parts.isIssuerSubject =
-                issuerEnd - issuer == end - subject && DerReader.areEqual(issuer, subject, end - subject);
-        }
-        if (!parts.isIssuerSubject && !DistinguishedName.read(parts.subject, issuer, issuerEnd)) {
-            return DerReader.NOWHERE;
+            bool isSame = issuerEnd - issuer == end - subject && DerReader.areEqual(issuer, subject, end - subject);
+            parts.isIssuerSubject = isSame;
+            if (!isSame && !DistinguishedName.read(parts.subject, issuer, issuerEnd)) return DerReader.NOWHERE;
         }
         if (!DistinguishedName.read(parts.subject, subject, end)) return DerReader.NOWHERE;
     }
@@ -191,9 +188,9 @@ library CertificateStructure {
     {
         unchecked {
             // Two UTCTimes of 13 octets.
-            bool isUsual =
-                DerReader.word(position) >> 224 == 0x301e170d && DerReader.word(position + 17) >> 240 == 0x170d;
-            if (isUsual && position + 32 <= limit) {
+            uint256 difference =
+                (DerReader.word(position) >> 224 ^ 0x301e170d) | (DerReader.word(position + 17) >> 240 ^ 0x170d);
+            if (both(difference == 0, position + 32 <= limit)) {
                 parts.notBefore = position + 2;
                 parts.notAfter = position + 17;
                 return position + 32;
@@ -223,7 +220,7 @@ library CertificateStructure {
         parts.spki = position;
         unchecked {
             end = position + P256_KEY_LENGTH;
-            if (DerReader.word(position) >> 40 == P256_KEY && end <= limit) {
+            if (both(DerReader.word(position) >> 40 == P256_KEY, end <= limit)) {
                 parts.spkiEnd = end;
                 parts.keyKind = PublicKey.Kind.P256;
                 parts.key = position + 26;

@@ -108,23 +108,31 @@ library CharacterSet {
         }
     }
 
-    /// @notice What the first `length` octets of a word are to a dNSName.
-    /// @return isKnown whether all are lower-case letters, digits, dots and hyphens
-    /// @return dots a flag in the top bit of each octet that is one
+    /// @notice What the first `length` octets of a word are to a dNSName: a flag in the top bit of each octet.
+    /// @return others those that are no lower-case letters, digits, dots or hyphens
+    /// @return dots those that are dots
     /// @return hyphens likewise
     function dnsOctets(uint256 text, uint256 length)
         internal
         pure
-        returns (bool isKnown, uint256 dots, uint256 hyphens)
+        returns (uint256 others, uint256 dots, uint256 hyphens)
     {
         unchecked {
             uint256 low = text & LOW_BITS;
             uint256 mask = HIGH_BITS & DerReader.kept(length);
+            others = (~(_within(low, 0x61, 0x7a) | _within(low, 0x2d, 0x39)) | text) & mask; // all but the slash
+            uint256 known = mask & ~others;
+            dots = ~((low ^ (0x2e * ONES)) + LOW_BITS) & known;
+            hyphens = ~((low ^ (0x2d * ONES)) + LOW_BITS) & known;
+            others |= ~((low ^ (0x2f * ONES)) + LOW_BITS) & known;
+        }
+    }
+
+    /// @notice Which octets of a word are this one, of seven bits: a flag in the top bit of each.
+    function equal(uint256 text, uint256 octet) internal pure returns (uint256) {
+        unchecked {
             // Exactly where an octet equals the other one, their difference plus 0x7f leaves the top bit clear.
-            dots = ~(((low ^ (0x2e * ONES)) + LOW_BITS) | text) & mask;
-            hyphens = ~(((low ^ (0x2d * ONES)) + LOW_BITS) | text) & mask;
-            uint256 known = _within(low, 0x61, 0x7a) | _within(low, 0x30, 0x39) | dots | hyphens;
-            isKnown = (~known | text) & mask == 0;
+            return ~((((text & LOW_BITS) ^ (octet * ONES)) + LOW_BITS) | text) & HIGH_BITS;
         }
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {both, either} from "./Branchless.sol";
+
 /// @title Strict DER, read where it lies in calldata
 /// @notice Positions are offsets into calldata. Nothing here reverts: what cannot be read ends at `NOWHERE`.
 /// @dev `NOWHERE` lies beyond every limit, so that a read after a failed read fails as well: a caller may read a whole
@@ -92,9 +94,9 @@ library DerReader {
     /// @notice Whether the content of an INTEGER is not empty and the shortest. Source: X.690 §8.3.2
     function isInteger(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
-            if (end - start < 2) return end != start;
-            uint256 leading = word(start) >> 247; // the first nine bits must not all be equal
-            return leading != 0 && leading != 0x1ff;
+            uint256 leading = word(start) >> 247; // of two octets and more the first nine bits must not all be equal
+            bool isShortest = either(leading - 1 < 0x1fe, end - start == 1);
+            return both(isShortest, end != start);
         }
     }
 
@@ -118,15 +120,18 @@ library DerReader {
 
     /// @notice Whether `length` octets at both places are equal.
     function areEqual(uint256 left, uint256 right, uint256 length) internal pure returns (bool) {
-        unchecked {
-            while (length > 32) {
-                if (word(left) != word(right)) return false;
-                left += 32;
-                right += 32;
-                length -= 32;
+        uint256 difference;
+        assembly ("memory-safe") {
+            let last := add(left, length)
+            for {} gt(sub(last, left), 32) {} {
+                difference := or(difference, xor(calldataload(left), calldataload(right)))
+                left := add(left, 32)
+                right := add(right, 32)
             }
-            return (word(left) ^ word(right)) & kept(length) == 0;
+            let rest := xor(calldataload(left), calldataload(right))
+            difference := or(difference, shr(sub(256, shl(3, sub(last, left))), rest))
         }
+        return difference == 0;
     }
 
     /// @notice keccak256 of a piece of calldata.

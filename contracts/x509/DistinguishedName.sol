@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {either} from "./Branchless.sol";
 import {CharacterSet} from "./CharacterSet.sol";
 import {DerReader} from "./DerReader.sol";
 
@@ -25,15 +26,14 @@ library DistinguishedName {
     /// @notice Reads the RDNs from `position` to `end`.
     /// @return whether every RDN is well formed DER
     function read(Subject memory subject, uint256 position, uint256 end) internal pure returns (bool) {
-        subject.isBad = false;
         subject.places[COMMON_NAME] = 0;
         subject.places[SERIAL_NUMBER] = 0;
         subject.places[ORGANISATION] = 0;
+        position = _readGood(subject, position, end);
+        subject.isBad = either(position < end, subject.places[ORGANISATION] == 0);
         while (position < end) {
-            position = _readUsual(subject, position, end);
-            if (position < end) position = _readRelativeName(subject, position, end);
+            position = _skipRelativeName(position, end);
         }
-        if (subject.places[ORGANISATION] == 0) subject.isBad = true;
         return position == end;
     }
 
@@ -62,75 +62,45 @@ library DistinguishedName {
         return tag == DerReader.PRINTABLE_STRING && CharacterSet.isPrintable(start, end);
     }
 
-    /// @dev Reads RDNs as accepted subjects have them, up to the first that is not: one attribute, one that we know, for
-    /// the first time, with a text of 1 to 64 octets. The 11 octets before the text are compared at once:
-    /// 31 (n+9) 30 (n+7) 06 03 55 04 arc tag n.
-    /// @return the position of the first that is not usual, or `end`
-    function _readUsual(Subject memory subject, uint256 position, uint256 end) private pure returns (uint256) {
+    /// @dev Reads RDNs up to the first that no accepted subject has: each has one attribute, one that we know, for the
+    /// first time, with a text of 1 to 64 octets. So it has one encoding, of which the 11 octets before the text are
+    /// compared at once: 31 (n+9) 30 (n+7) 06 03 55 04 arc tag n.
+    /// @return the position of the first that is not good, or `end`, or behind it where the last one ends there
+    function _readGood(Subject memory subject, uint256 position, uint256 end) private pure returns (uint256) {
         uint256[11] memory places = subject.places;
         assembly ("memory-safe") {
+            let awaited := KNOWN
             for {} lt(position, end) {} {
                 let head := calldataload(position)
                 let length := byte(10, head)
-                let frame := add(0x3109300706035504000000, mul(length, 0x1000100000000000001))
-                if xor(and(shr(168, head), 0xffffffffffffffff0000ff), frame) { break }
-                let start := add(position, 11)
-                let next := add(start, length)
                 let arc := byte(8, head)
                 let tag := byte(9, head)
-                if or(gt(sub(length, 1), 63), gt(next, end)) { break }
-                if iszero(and(and(shr(arc, KNOWN), shr(tag, TEXT)), 1)) { break }
-                let slot := add(places, shl(5, arc))
-                if mload(slot) { break }
-                mstore(slot, or(or(shl(248, tag), shl(128, start)), next))
-                position := next
+                let frame := add(0x3109300706035504000000, mul(length, 0x1000100000000000001))
+                let isTaken := and(and(shr(arc, awaited), shr(tag, TEXT)), lt(sub(length, 1), LONGEST_VALUE))
+                if or(xor(and(shr(168, head), 0xffffffffffffffff0000ff), frame), iszero(isTaken)) { break }
+                awaited := xor(awaited, shl(arc, 1))
+                position := add(position, 11)
+                mstore(add(places, shl(5, arc)), or(or(shl(248, tag), shl(128, position)), add(position, length)))
+                position := add(position, length)
             }
         }
         return position;
     }
 
-    /// @dev Any RDN.
-    function _readRelativeName(Subject memory subject, uint256 position, uint256 limit)
-        private
-        pure
-        returns (uint256 end)
-    {
+    /// @dev Any RDN: well formed, but not good.
+    function _skipRelativeName(uint256 position, uint256 limit) private pure returns (uint256 end) {
         (position, end) = DerReader.read(DerReader.SET, position, limit);
-        if (position == end) subject.isBad = true;
-        for (uint256 count = 0; position < end; ++count) {
-            position = _readAttribute(subject, position, end);
-            if (count != 0) subject.isBad = true;
+        while (position < end) {
+            position = _skipAttribute(position, end);
         }
         if (position != end) return DerReader.NOWHERE;
     }
 
     /// @dev One AttributeTypeAndValue.
-    function _readAttribute(Subject memory subject, uint256 position, uint256 limit)
-        private
-        pure
-        returns (uint256 end)
-    {
+    function _skipAttribute(uint256 position, uint256 limit) private pure returns (uint256 end) {
         (uint256 start, uint256 sequenceEnd) = DerReader.read(DerReader.SEQUENCE, position, limit);
         (uint256 kind, uint256 kindEnd) = DerReader.read(DerReader.OBJECT_IDENTIFIER, start, sequenceEnd);
-        uint256 tag;
-        (tag, start, end) = DerReader.readAny(kindEnd, sequenceEnd);
+        (,, end) = DerReader.readAny(kindEnd, sequenceEnd);
         if (end != sequenceEnd || !DerReader.isObjectIdentifier(kind, kindEnd)) return DerReader.NOWHERE;
-        unchecked {
-            kind = DerReader.word(kind) >> 232 | ((kindEnd - kind) << 24);
-            _note(subject, kind >> 8 == 0x035504 ? kind & 0xff : 0, tag, start, end);
-        }
-    }
-
-    /// @dev Their characters are looked at later.
-    /// @param arc last one of 2.5.4.arc, or 0 for any other attribute
-    function _note(Subject memory subject, uint256 arc, uint256 tag, uint256 start, uint256 end) private pure {
-        unchecked {
-            if ((KNOWN >> arc) & (TEXT >> tag) & 1 == 0 || end - start - 1 >= LONGEST_VALUE || subject.places[arc] != 0)
-            {
-                subject.isBad = true;
-            } else {
-                subject.places[arc] = (tag << 248) | (start << 128) | end;
-            }
-        }
     }
 }

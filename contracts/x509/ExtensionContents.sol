@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {both} from "./Branchless.sol";
 import {CharacterSet} from "./CharacterSet.sol";
 import {DerReader} from "./DerReader.sol";
 import {ExtensionList, Extensions} from "./Extensions.sol";
@@ -10,10 +11,12 @@ import {ProfileBits} from "./ProfileBits.sol";
 /// @param isAuthority basicConstraints with cA TRUE
 /// @param keyUsage bits of keyUsage, digitalSignature the most significant of nine
 /// @param purposes EKU bits of ProfileBits, and TOO_MANY_PURPOSES
+/// @param others while purposes are read: identities of those that we do not know
 struct ExtensionFacts {
     bool isAuthority;
     uint256 keyUsage;
     uint256 purposes;
+    bytes32[16] others;
 }
 
 /// @title Contents of the known extensions, each a strict form of what RFC 5280 §4.2 allows
@@ -26,8 +29,12 @@ library ExtensionContents {
     uint256 private constant MOST_OTHER_PURPOSES = 16;
     uint256 internal constant TOO_MANY_PURPOSES = 1 << 16;
 
-    /// @dev The value that most devices have: 1.3.6.1.5.5.7.3.1, 1.3.6.1.5.5.7.3.2.
-    uint256 private constant SERVER_AND_CLIENT_AUTH = 0x301406082b0601050507030106082b06010505070302;
+    /// @dev 06 08 and 1.3.6.1.5.5.7.3.0; and by the last arc, from the left, the octets that are EKU bits.
+    uint256 private constant PURPOSE = 0x06082b06010505070300;
+    uint256 private constant KNOWN_PURPOSES = 0x0001020000000000000000000000000000040000000000000000000000000000;
+
+    uint256 private constant LESS_USUAL = ProfileBits.EXT_BASIC_CONSTRAINTS | ProfileBits.EXT_CRL_DISTRIBUTION_POINTS
+        | ProfileBits.EXT_AUTHORITY_INFO_ACCESS;
 
     uint256 private constant LONGEST_KEY_IDENTIFIER = 32;
     uint256 private constant LONGEST_URI = 255;
@@ -45,18 +52,9 @@ library ExtensionContents {
         }
         if (present & ProfileBits.EXT_KEY_USAGE != 0) {
             (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.KEY_USAGE);
-            facts.keyUsage = _readKeyUsage(start, end);
-            if (facts.keyUsage == 0) return false;
-        }
-        if (present & ProfileBits.EXT_BASIC_CONSTRAINTS != 0) {
-            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.BASIC_CONSTRAINTS);
-            bool isWellFormed;
-            (isWellFormed, facts.isAuthority) = _readBasicConstraints(start, end);
-            if (!isWellFormed) return false;
-        }
-        if (present & ProfileBits.EXT_CRL_DISTRIBUTION_POINTS != 0) {
-            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.CRL_DISTRIBUTION_POINTS);
-            if (!_isCrlDistributionPoints(start, end)) return false;
+            uint256 usage = _readKeyUsage(start, end);
+            if (usage == 0) return false;
+            facts.keyUsage = usage;
         }
         if (present & ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER != 0) {
             (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.AUTHORITY_KEY_IDENTIFIER);
@@ -64,8 +62,27 @@ library ExtensionContents {
         }
         if (present & ProfileBits.EXT_EXTENDED_KEY_USAGE != 0) {
             (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.EXTENDED_KEY_USAGE);
-            facts.purposes = _readExtendedKeyUsage(start, end);
-            if (facts.purposes == 0) return false;
+            uint256 purposes = _readUsualPurposes(start, end);
+            if (purposes == 0) purposes = _readExtendedKeyUsage(facts, start, end);
+            if (purposes == 0) return false;
+            facts.purposes = purposes;
+        }
+        return present & LESS_USUAL == 0 || _readLessUsual(list, facts, present);
+    }
+
+    function _readLessUsual(Extensions memory list, ExtensionFacts memory facts, uint256 present)
+        private
+        pure
+        returns (bool isWellFormed)
+    {
+        if (present & ProfileBits.EXT_BASIC_CONSTRAINTS != 0) {
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.BASIC_CONSTRAINTS);
+            (isWellFormed, facts.isAuthority) = _readBasicConstraints(start, end);
+            if (!isWellFormed) return false;
+        }
+        if (present & ProfileBits.EXT_CRL_DISTRIBUTION_POINTS != 0) {
+            (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.CRL_DISTRIBUTION_POINTS);
+            if (!_isCrlDistributionPoints(start, end)) return false;
         }
         if (present & ProfileBits.EXT_AUTHORITY_INFO_ACCESS != 0) {
             (uint256 start, uint256 end) = ExtensionList.place(list, ExtensionList.AUTHORITY_INFO_ACCESS);
@@ -78,7 +95,7 @@ library ExtensionContents {
     function _isSubjectKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
         unchecked {
             uint256 length = end - start - 2;
-            return length - 1 < LONGEST_KEY_IDENTIFIER && DerReader.word(start) >> 240 == 0x0400 + length;
+            return both(length - 1 < LONGEST_KEY_IDENTIFIER, DerReader.word(start) >> 240 == 0x0400 + length);
         }
     }
 
@@ -87,9 +104,8 @@ library ExtensionContents {
     function _isAuthorityKeyIdentifier(uint256 start, uint256 end) private pure returns (bool) {
         unchecked {
             uint256 length = end - start - 4;
-            return
-                length - 1 < LONGEST_KEY_IDENTIFIER
-                    && DerReader.word(start) >> 224 == 0x30028000 + (length << 16) + length;
+            bool isUsual = DerReader.word(start) >> 224 == 0x30028000 + 0x10001 * length;
+            return both(isUsual, length - 1 < LONGEST_KEY_IDENTIFIER);
         }
     }
 
@@ -99,11 +115,10 @@ library ExtensionContents {
         unchecked {
             uint256 head = DerReader.word(start);
             uint256 unused = (head >> 232) & 0xff;
-            if (end - start == 4 && head >> 240 == 0x0302) {
+            if (both(end - start == 4, head >> 240 == 0x0302)) {
                 // One octet: the last bit in use is set, and none behind it.
                 uint256 octet = (head >> 224) & 0xff;
-                if (unused > 7 || octet & ((2 << unused) - 1) != 1 << unused) return 0;
-                return octet << 1;
+                return both(unused < 8, octet & ((2 << unused) - 1) == 1 << unused) ? octet << 1 : 0;
             }
             // Two: the second holds decipherOnly and no other bit.
             if (end - start != 5 || head >> 232 != 0x030307 || (head >> 216) & 0xff != 0x80) return 0;
@@ -173,18 +188,32 @@ library ExtensionContents {
         }
     }
 
+    /// @dev Purposes of 1.3.6.1.5.5.7.3 that we know, none twice, as nearly all devices have them.
+    /// @return purposes 0 for any other value
+    function _readUsualPurposes(uint256 start, uint256 end) private pure returns (uint256 purposes) {
+        assembly ("memory-safe") {
+            let fault := xor(shr(240, calldataload(start)), add(0x3000, sub(sub(end, start), 2)))
+            let position := add(start, 2)
+            for {} iszero(or(fault, iszero(lt(position, end)))) { position := add(position, 10) } {
+                let element := shr(176, calldataload(position))
+                let bit := byte(and(element, 0xff), KNOWN_PURPOSES)
+                fault := or(xor(and(element, not(0xff)), PURPOSE), or(iszero(bit), and(purposes, bit)))
+                purposes := or(purposes, bit)
+            }
+            purposes := mul(purposes, iszero(or(fault, xor(position, end))))
+        }
+    }
+
     /// @dev KeyPurposeIds, none twice. Source: RFC 5280 §4.2.1.12
     /// @return purposes 0 where it is not well formed
-    function _readExtendedKeyUsage(uint256 start, uint256 end) private pure returns (uint256 purposes) {
-        unchecked {
-            if (end - start == 22 && DerReader.word(start) >> 80 == SERVER_AND_CLIENT_AUTH) {
-                return ProfileBits.EKU_SERVER_AUTH | ProfileBits.EKU_CLIENT_AUTH;
-            }
-        }
+    function _readExtendedKeyUsage(ExtensionFacts memory facts, uint256 start, uint256 end)
+        private
+        pure
+        returns (uint256 purposes)
+    {
         uint256 last;
         (start, last) = DerReader.read(DerReader.SEQUENCE, start, end);
         if (last != end) return 0;
-        bytes32[] memory others;
         uint256 otherCount;
         while (start < end) {
             uint256 content;
@@ -197,12 +226,11 @@ library ExtensionContents {
             } else if (otherCount == MOST_OTHER_PURPOSES) {
                 purpose |= TOO_MANY_PURPOSES;
             } else {
-                if (otherCount == 0) others = new bytes32[](MOST_OTHER_PURPOSES);
                 bytes32 identity = DerReader.hash(content, start);
                 for (uint256 i = 0; i < otherCount; ++i) {
-                    if (others[i] == identity) return 0;
+                    if (facts.others[i] == identity) return 0;
                 }
-                others[otherCount++] = identity;
+                facts.others[otherCount++] = identity;
             }
             purposes |= purpose;
         }
@@ -211,7 +239,7 @@ library ExtensionContents {
     function _purpose(uint256 start, uint256 end) private pure returns (uint256) {
         unchecked {
             uint256 head = DerReader.word(start);
-            if (end - start == 8 && head >> 200 == 0x2b060105050703) {
+            if (both(end - start == 8, head >> 200 == 0x2b060105050703)) {
                 uint256 arc = (head >> 192) & 0xff;
                 if (arc == 1) return ProfileBits.EKU_SERVER_AUTH;
                 if (arc == 2) return ProfileBits.EKU_CLIENT_AUTH;

@@ -6,12 +6,15 @@ import {DerReader} from "./DerReader.sol";
 /// @notice The extensions of one certificate.
 /// @param count all of them
 /// @param present known ones, as the EXT bits of ProfileBits; `critical` likewise
+/// @param seen while they are read: octet i + 1, from the least, counts those of EXT bit i. An extension that is known
+/// has nine octets at least, so that a certificate has less than 255 of them
 /// @param places where the content of a known one's extnValue lies, by the number of its EXT bit: start << 128 | end
 /// @param others identities of the unknown ones, of which there are `otherCount`
 struct Extensions {
     uint256 count;
     uint256 present;
     uint256 critical;
+    uint256 seen;
     bool isRepeated;
     bool isUnknownCritical;
     uint256[8] places;
@@ -32,6 +35,7 @@ library ExtensionList {
     uint256 internal constant EXTENDED_KEY_USAGE = 6;
     uint256 internal constant AUTHORITY_INFO_ACCESS = 7;
     uint256 private constant UNKNOWN = 8;
+    uint256 private constant NOT_ONCE = 0xfefefefefefefefe00; // bits of `seen` above 1
 
     /// @dev By the last arc of 2.5.29: octet i is 1 and the number of the known extension 14 + i, or 0.
     uint256 private constant KNOWN = 0x0102000300040000000000000000000000050000000600070000000000000000;
@@ -42,6 +46,7 @@ library ExtensionList {
         list.count = 0;
         list.present = 0;
         list.critical = 0;
+        list.seen = 0;
         list.isRepeated = false;
         list.isUnknownCritical = false;
         list.otherCount = 0;
@@ -55,6 +60,13 @@ library ExtensionList {
             position = _readUsual(list, position, end);
             if (position < end) position = _readExtension(list, position, end);
         }
+        unchecked {
+            uint256 seen = list.seen;
+            list.count += seen % 255; // the sum of its octets
+            if (seen & NOT_ONCE != 0) list.isRepeated = true;
+            // Bit 8 (i + 1) goes to bit 64 + i, if nothing is repeated; if it is, that comes before what is present.
+            list.present = (seen * 0x0102040810204080 >> 64) & 0xff;
+        }
         return position == end;
     }
 
@@ -67,47 +79,40 @@ library ExtensionList {
     /// @dev Reads known extensions of 2.5.29 with at most 117 octets of value up to the first that is not one of them.
     /// The octets before the value are compared at once: 30 (n+7) 06 03 55 1d arc 04 n, or, critical,
     /// 30 (n+10) 06 03 55 1d arc 01 01 ff 04 n. In assembly, as a certificate has half a dozen of them.
-    /// @return the position of the first that is not usual, or `end`
+    /// @return the position of the first that is not usual, or `end`, or behind it where the last one ends there
     function _readUsual(Extensions memory list, uint256 position, uint256 end) private pure returns (uint256) {
-        uint256 count = list.count;
-        uint256 present = list.present << 1; // here the bit of an unknown extension is bit 0
-        uint256 critical = list.critical << 1;
-        uint256 repeated;
         uint256[8] memory places = list.places;
+        uint256 seen = list.seen;
+        uint256 critical = list.critical << 1; // here the bit of an unknown extension is bit 0
         assembly ("memory-safe") {
             places := sub(places, 0x20)
             for {} lt(position, end) {} {
                 let head := calldataload(position)
                 let length := byte(8, head)
-                let start := add(position, 9)
                 let known := byte(sub(byte(6, head), 14), KNOWN)
-                let bit := shl(known, 1)
-                if xor(
-                    and(shr(184, head), 0xffffffffffff00ffff),
-                    add(0x30070603551d000400, mul(length, 0x0100000000000001))
-                ) {
+                let start := add(position, 9)
+                let fault :=
+                    xor(
+                        and(shr(184, head), 0xffffffffffff00ffff),
+                        add(0x30070603551d000400, mul(length, 0x0100000000000001))
+                    )
+                if fault {
                     length := byte(11, head)
                     start := add(position, 12)
-                    if xor(
+                    fault := xor(
                         and(shr(160, head), 0xffffffffffff00ffffffffff),
                         add(0x300a0603551d000101ff0400, mul(length, 0x0100000000000000000001))
-                    ) { break }
-                    // The long way would set it too, if it comes to that.
-                    critical := or(critical, bit)
+                    )
+                    critical := or(critical, shl(known, iszero(fault))) // the long way would say the same
                 }
-                let next := add(start, length)
-                if or(iszero(known), or(gt(length, 117), gt(next, end))) { break }
-                repeated := or(repeated, and(present, bit))
-                present := or(present, bit)
-                mstore(add(places, shl(5, known)), or(shl(128, start), next))
-                count := add(count, 1)
-                position := next
+                if or(fault, or(iszero(known), gt(length, 117))) { break }
+                seen := add(seen, shl(shl(3, known), 1))
+                position := add(start, length)
+                mstore(add(places, shl(5, known)), or(shl(128, start), position))
             }
         }
-        list.count = count;
-        list.present = present >> 1;
+        list.seen = seen;
         list.critical = critical >> 1;
-        if (repeated != 0) list.isRepeated = true;
         return position;
     }
 
@@ -134,13 +139,12 @@ library ExtensionList {
             }
             (start, last) = DerReader.read(DerReader.OCTET_STRING, last, end);
             if (last != end) return DerReader.NOWHERE;
-            ++list.count;
             if (number == UNKNOWN) {
+                ++list.count;
                 if (isCritical != 0) list.isUnknownCritical = true;
                 return end;
             }
-            if ((list.present >> number) & 1 != 0) list.isRepeated = true;
-            list.present |= 1 << number;
+            list.seen += 0x100 << (8 * number);
             list.critical |= isCritical << number;
             list.places[number] = (start << 128) | end;
         }

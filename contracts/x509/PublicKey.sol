@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {both} from "./Branchless.sol";
 import {DerReader} from "./DerReader.sol";
 
 /// @title Public keys of certificates: P-256 and RSA. Sources: RFC 5480 §2.1, RFC 3279 §2.3.1, FIPS 186-5, SEC 2 §2.4.2
@@ -31,13 +32,12 @@ library PublicKey {
     /// @notice Whether the key is an uncompressed point on P-256. (0, 0) is none, since b is not 0.
     function isPoint(uint256 start, uint256 end) internal pure returns (bool) {
         unchecked {
-            if (end - start != 65 || DerReader.octet(start) != 4) return false;
             uint256 x = DerReader.word(start + 1);
             uint256 y = DerReader.word(start + 33);
-            if (x >= P || y >= P) return false;
+            bool isUncompressed = both(end - start == 65, DerReader.octet(start) == 4);
             // y^2 = x^3 - 3x + b
             uint256 right = addmod(mulmod(addmod(mulmod(x, x, P), P - 3, P), x, P), B, P);
-            return mulmod(y, y, P) == right;
+            return both(both(isUncompressed, mulmod(y, y, P) == right), both(x < P, y < P));
         }
     }
 

@@ -83,35 +83,29 @@ library SignatureVerifier {
         }
     }
 
-    /// @dev 30 (m+n+4) 02 m r 02 n s. Whatever is longer than a short length can say is no signature on this curve.
+    /// @dev 30 (m+n+4) 02 m r 02 n s, of at most 72 octets: whatever is longer is no signature on this curve.
     /// @return r 0 where the encoding is not strict, not positive or too long; s likewise
     function _readEcdsa(uint256 start, uint256 end) private pure returns (uint256 r, uint256 s) {
-        unchecked {
-            uint256 head = DerReader.word(start);
-            uint256 length = end - start - 2;
-            uint256 first = (head >> 224) & 0xff;
-            if (length > 70 || head >> 240 != 0x3000 + length || (head >> 232) & 0xff != DerReader.INTEGER) {
-                return (0, 0);
-            }
-            uint256 second = start + 4 + first;
-            head = DerReader.word(second);
-            if (first > 33 || head >> 240 != 0x0200 + end - second - 2) return (0, 0);
-            return (_scalar(start + 4, first), _scalar(second + 2, end - second - 2));
-        }
-    }
-
-    /// @dev The content of a positive INTEGER in its shortest form, of at most 256 bits.
-    /// @return value 0 for any other
-    function _scalar(uint256 start, uint256 length) private pure returns (uint256 value) {
         assembly ("memory-safe") {
+            // The content of a positive INTEGER in its shortest form, of at most 256 bits; 0 for any other. The first
+            // nine bits are the sign and whether a leading zero was needed: of 33 octets the first is one.
+            function scalar(position, size) -> value {
+                let isLong := eq(size, 33)
+                let leading := shr(247, calldataload(position))
+                let isGood := and(lt(sub(leading, 1), sub(0xff, mul(0xfe, isLong))), lt(sub(size, 1), 33))
+                value := shr(shl(3, sub(32, sub(size, isLong))), calldataload(add(position, isLong)))
+                value := mul(value, isGood)
+            }
             let head := calldataload(start)
-            let leading := shr(247, head) // the sign, and whether a leading zero was needed
-            switch length
-            case 33 { value := mul(calldataload(add(start, 1)), eq(leading, 1)) }
-            default {
-                let isShortest := or(eq(length, 1), gt(leading, 0))
-                let isPositive := and(lt(leading, 0x100), lt(sub(length, 1), 32))
-                value := mul(shr(sub(256, shl(3, length)), head), and(isShortest, isPositive))
+            let first := byte(3, head)
+            let second := add(add(start, 4), first)
+            let tail := calldataload(second)
+            let length := sub(end, start)
+            let fault := or(gt(length, 72), xor(shr(232, head), add(0x300002, shl(8, sub(length, 2)))))
+            fault := or(fault, or(xor(byte(0, tail), 2), xor(add(add(second, 2), byte(1, tail)), end)))
+            if iszero(fault) {
+                r := scalar(add(start, 4), first)
+                s := scalar(add(second, 2), byte(1, tail))
             }
         }
     }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
+import {both, either} from "./Branchless.sol";
 import {Policy, Range} from "./CertificatePolicy.sol";
 import {CharacterSet} from "./CharacterSet.sol";
 import {DerReader} from "./DerReader.sol";
@@ -33,8 +34,8 @@ library SubjectAltName {
         unchecked {
             // One dNSName of at most 125 octets, as most devices have it: 30 (n+2) 82 n.
             uint256 length = end - start - 4;
-            bool isUsual = DerReader.word(start) >> 224 == 0x30028200 + 0x10001 * length && length < 126;
-            if (isUsual && most != 0 && tags & 4 != 0) {
+            bool isUsual = both(DerReader.word(start) >> 224 == 0x30028200 + 0x10001 * length, length < 126);
+            if (both(isUsual, both(most != 0, tags & 4 != 0))) {
                 names.count = 1;
                 names.isRefused = false;
                 names.places[0] = (DNS_NAME << 248) | ((start + 4) << 128) | end;
@@ -76,8 +77,9 @@ library SubjectAltName {
         for (uint256 i = 0; i < count; ++i) {
             (uint256 tag, uint256 start, uint256 end) = _place(names, i);
             uint16 found = _checkName(policy, tag, start, end);
-            if (found == Reasons.BAD_NAME || _isAmong(names, i, tag, start, end)) return Reasons.BAD_NAME;
             if (found != Reasons.NONE) reason = found;
+            if (found == Reasons.BAD_NAME) return found;
+            if (i != 0 && _isAmong(names, i, tag, start, end)) return Reasons.BAD_NAME;
         }
     }
 
@@ -100,10 +102,8 @@ library SubjectAltName {
         unchecked {
             for (uint256 i = 0; i < count; ++i) {
                 (uint256 otherTag, uint256 other, uint256 otherEnd) = _place(names, i);
-                if (tag == otherTag && end - start == otherEnd - other && DerReader.areEqual(start, other, end - start))
-                {
-                    return true;
-                }
+                bool isAlike = both(tag == otherTag, end - start == otherEnd - other);
+                if (isAlike && DerReader.areEqual(start, other, end - start)) return true;
             }
             return false;
         }
@@ -138,7 +138,7 @@ library SubjectAltName {
             for (uint256 i = 0; i < ranges.length; ++i) {
                 Range memory range = ranges[i];
                 uint256 suffix = end - range.length;
-                if (range.length > end - start || punycode < suffix) continue;
+                if (either(range.length > end - start, punycode < suffix)) continue;
                 if (range.kind == ICertificateRegistry.RangeKind.Dns) {
                     if (suffix != start && DerReader.octet(suffix - 1) != 0x2e) continue;
                 } else if (range.kind == ICertificateRegistry.RangeKind.Eui) {

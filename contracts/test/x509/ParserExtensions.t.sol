@@ -2,7 +2,6 @@
 pragma solidity ^0.8.30;
 
 import {CertificateRules} from "../../x509/CertificateRules.sol";
-import {ProfileBits} from "../../x509/ProfileBits.sol";
 import {Reasons} from "../../x509/Reasons.sol";
 import {CertificateBuilder as Build, Draft} from "./CertificateBuilder.sol";
 import {ParserTest} from "./ParserTest.sol";

@@ -185,6 +185,37 @@ contract ParserFuzzTest is ParserTest {
         }
         certificates[0] = _with(Build.extension(Build.SAN, false, Build.sequence(list)));
         _expectGas("long names", certificates, rules);
+        certificates[0] = _withSubject(_repeated(hex"3100", 750));
+        _expectGas("empty RDNs", certificates, rules);
+        certificates[0] = _withSubject(Build.tlv(0x31, _repeated(hex"30050601550500", 210)));
+        _expectGas("attributes in one RDN", certificates, rules);
+        certificates[0] = _with(Build.extension(Build.SAN, false, Build.sequence(_repeated(hex"8200", 750))));
+        _expectGas("empty names", certificates, rules);
+        certificates[0] = _with(Build.extension(Build.SAN, false, Build.sequence(_repeated(hex"860161", 500))));
+        _expectGas("names without number", certificates, rules);
+        list = _repeated(hex"3007a005a003860161", 160);
+        certificates[0] = _with(Build.extension(hex"0603551d1f", false, Build.sequence(list)));
+        _expectGas("distribution points", certificates, rules);
+        list = Build.sequence(Build.tlv(0xa0, Build.tlv(0xa0, _repeated(hex"860161", 490))));
+        certificates[0] = _with(Build.extension(hex"0603551d1f", false, Build.sequence(list)));
+        _expectGas("URIs of one distribution point", certificates, rules);
+        list = _repeated(hex"300606012a860161", 180);
+        certificates[0] = _with(Build.extension(hex"06082b06010505070101", false, Build.sequence(list)));
+        _expectGas("access descriptions", certificates, rules);
+    }
+
+    function _repeated(bytes memory part, uint256 count) private pure returns (bytes memory all) {
+        for (uint256 i = 0; i < count; ++i) {
+            all = bytes.concat(all, part);
+        }
+    }
+
+    /// @dev An issuer that differs, so that both are read.
+    function _withSubject(bytes memory names) private pure returns (bytes memory) {
+        Draft memory draft = Build.accepted();
+        draft.subject = Build.sequence(names);
+        draft.issuer = Build.sequence("");
+        return Build.build(draft);
     }
 
     function _with(bytes memory extensions) private pure returns (bytes memory) {

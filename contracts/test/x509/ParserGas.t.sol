@@ -31,4 +31,31 @@ contract ParserGasTest is ParserTest {
         emit log_named_uint("gas an entry without hashes and signature", used / BATCH - HASHES_AND_SIGNATURE);
         require(used / BATCH < 30_000, Failed("an entry costs less than 30,000 gas"));
     }
+
+    /// @notice As many names, and as long ones, as 2,048 octets hold.
+    function test_longNames() external {
+        bytes memory list;
+        for (uint256 i = 0; i < 8; ++i) {
+            bytes memory name = abi.encodePacked(bytes1(uint8(0x61 + i)));
+            while (name.length < 160) name = bytes.concat(name, "--long.label-");
+            list = bytes.concat(list, CertificateBuilder.tlv(0x82, bytes.concat(name, "9.cells.acme.example")));
+        }
+        Draft memory draft = CertificateBuilder.accepted();
+        draft.issuer = CertificateBuilder.name(CertificateBuilder.ORGANISATION, "", "");
+        draft.subject = draft.issuer;
+        draft.extensions = bytes.concat(
+            CertificateBuilder.usualExtensions(),
+            CertificateBuilder.extension(CertificateBuilder.SAN, false, CertificateBuilder.sequence(list))
+        );
+        bytes[] memory certificates = new bytes[](1);
+        certificates[0] = CertificateBuilder.build(draft);
+        CertificateRules memory rules = smallCellRules();
+        rules.profile.sanMaximum = 8;
+        expectReason(certificates[0], rules, 0);
+        uint256 used = parser.measure(certificates, rules);
+        emit log_named_uint("octets", certificates[0].length);
+        emit log_named_uint("gas of an entry with eight long names", used);
+        // 64 of them make 128 KiB: with 90,000 for their octets and slots they fit a transaction.
+        require(used < 130_000, Failed("long names are cheap"));
+    }
 }
