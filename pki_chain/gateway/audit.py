@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,10 @@ from pki_chain.gateway.freshness import Clock
 
 
 class AuditLog:
-    """Appends lines; several processes may share the file, as each line is one append."""
+    """Appends lines; several processes may share the file, as each line is one append.
+
+    The file is opened for each line, so that it can be renamed at any time: the next line begins another.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -25,7 +29,9 @@ class AuditLog:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, content)
+                if os.write(descriptor, content) != len(content):
+                    os.write(descriptor, b"\n")  # the next line is to be whole again
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -21,6 +21,7 @@ from pki_chain.errors import TallyError
 from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.problems import MEDIA_TYPE, problem
+from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusAnswers
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Front:
             raise _NotTakenError(404, "no-such-route", "There is nothing at this path. See /openapi.json.")
         if scope["method"] in {"GET", "HEAD"}:
             return b""
-        client = (scope.get("client") or ("unknown",))[0]
+        client = subscriber((scope.get("client") or ("unknown",))[0])
         if self._arriving[client] >= MAX_BODIES_A_CLIENT:
             raise _NotTakenError(
                 503, "busy", "Too many bodies arrive from this address at once. Send it again in a moment."

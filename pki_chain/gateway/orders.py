@@ -35,6 +35,8 @@ def order() -> Response:
     if stored is None or stored.state is InboxState.FAILED:
         try:
             parts.simulate(call)
+        except RejectedError:
+            raise
         except RefusedError as error:
             parts.audit.record("order", client(), "refused", kind=kind, reason=error.message[:500])
             raise RejectedError(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 from pki_chain.gateway.problems import RejectedError
+
+
+def subscriber(address: str) -> str:
+    """Whom an address belongs to: everybody with IPv6 has 2^64 addresses or more, so its first 64 bits."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
 
 
 class RateLimit:
@@ -29,7 +41,7 @@ class RateLimit:
 
     def take(self, client: str) -> None:
         """Count one request. Raises `RejectedError` (429, rate-limit) when the client has none left."""
-        now = self._clock()
+        now, client = self._clock(), subscriber(client)
         with self._lock:
             left, since = self._buckets.pop(client, (float(self._burst), now))
             left = min(float(self._burst), left + (now - since) * self._rate)

@@ -16,6 +16,7 @@ from pki_chain.gateway.audit import AuditLog
 from pki_chain.gateway.freshness import Clock, Freshness
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.places import Places
 from pki_chain.gateway.rate_limit import RateLimit
 from pki_chain.gateway.status_answers import StatusAnswers
 from pki_chain.gateway.submission_answers import SubmissionAnswers
@@ -28,6 +29,10 @@ INBOX_FILE: Final = "inbox.sqlite"
 OUTBOX_FILE: Final = "outbox.sqlite"
 AUDIT_FILE: Final = "audit.jsonl"
 EXTENSION: Final = "tiger-tally"
+
+LEDGER_PLACES: Final = 4
+"""Requests of a worker that may wait for the ledger at once: half of its threads. The others answer without it, also
+while an endpoint keeps everybody waiting until the timeout."""
 
 _NO_CODE: Final = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
 """keccak256 of nothing: the code hash of an account that is no contract."""
@@ -48,6 +53,7 @@ class Services:
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
     ledger: LedgerClient
+    ledger_places: Places
     calls: Calls
     rate_limit: RateLimit
     audit: AuditLog
@@ -63,11 +69,17 @@ class Services:
         freshness = Freshness(read_model, clock)
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
+        places = Places(LEDGER_PLACES)
         calls = Calls(consortium)
 
         def simulate(envelope: SubmissionEnvelope) -> None:
             call = calls.submit(envelope.submission, envelope.certificates, envelope.signature)
-            ledger.simulate(call, _NOBODY)
+            with places.taken():
+                ledger.simulate(call, _NOBODY)
+
+        def has_code(account: Address) -> bool:
+            with places.taken():
+                return ledger.code_hash(account) != _NO_CODE
 
         return cls(
             config=config,
@@ -80,10 +92,11 @@ class Services:
             judge=EnvelopeJudge(
                 read_model,
                 TypedTexts(consortium),
-                lambda account: ledger.code_hash(account) != _NO_CODE,
+                has_code,
                 simulate,
             ),
             ledger=ledger,
+            ledger_places=places,
             calls=calls,
             rate_limit=RateLimit(),
             audit=AuditLog(data / AUDIT_FILE, clock),
@@ -92,8 +105,12 @@ class Services:
         )
 
     def simulate(self, call: Call) -> None:
-        """Run a call on the ledger without a transaction. Raises `RefusedError`, `LedgerUnavailableError`."""
-        self.ledger.simulate(call, _NOBODY)
+        """Run a call on the ledger without a transaction.
+
+        Raises `RefusedError`, `LedgerUnavailableError`; `RejectedError` (503) while too many wait for the ledger.
+        """
+        with self.ledger_places.taken():
+            self.ledger.simulate(call, _NOBODY)
 
 
 def services() -> Services:

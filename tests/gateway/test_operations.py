@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pki_chain.config import GatewaySection
-from pki_chain.errors import ConfigurationError
+from pki_chain.errors import ConfigurationError, StorageError
 from pki_chain.gateway.app import create_app
+from pki_chain.gateway.front import THREADS
 from pki_chain.gateway.problems import RejectedError
-from pki_chain.gateway.rate_limit import RateLimit
+from pki_chain.gateway.rate_limit import RateLimit, subscriber
 from pki_chain.gateway.serve import check_exposure
+from pki_chain.gateway.services import AUDIT_FILE, LEDGER_PLACES
 from tests.gateway.conftest import Clock, Gateway, problem_code
 from tests.index.recorded_ledger import certificates
 
@@ -122,6 +129,80 @@ def test_a_defect_tells_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatc
     response = gateway.client.get("/v1/lots/1")
     assert problem_code(response, 500) == "internal"
     assert "secret" not in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "owner"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_a_network_of_addresses_is_one_client(address: str, owner: str) -> None:
+    assert subscriber(address) == owner
+
+
+def test_addresses_of_one_network_share_their_writes() -> None:
+    limit = RateLimit(rate=1.0, burst=2, clock=lambda: 0.0)
+    limit.take("2001:db8::1")
+    limit.take("2001:db8::2")
+    with pytest.raises(RejectedError):
+        limit.take("2001:db8::3")
+    limit.take("2001:db8:0:1::1")
+
+
+def test_who_waits_for_the_ledger_keeps_nobody_else_from_answers(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint that takes its time holds half of the threads; the next order is sent away at once."""
+    answered, waiting = threading.Event(), threading.Semaphore(0)
+
+    def wait(_: object, *__: object) -> bytes:
+        waiting.release()
+        assert answered.wait(30)
+        return b""
+
+    monkeypatch.setattr(gateway.services.ledger, "simulate", wait)
+    content = {"order": "execute", "proposal": 1, "content": "0x"}
+    application = gateway.client.application
+    assert LEDGER_PLACES < THREADS
+
+    def post(number: int) -> Any:
+        return application.test_client().post("/v1/orders", json={**content, "proposal": number})
+
+    with ThreadPoolExecutor(LEDGER_PLACES) as pool:
+        slow = [pool.submit(post, number) for number in range(LEDGER_PLACES)]
+        for _ in range(LEDGER_PLACES):
+            assert waiting.acquire(timeout=30)
+        response = post(99)
+        assert problem_code(response, 503) == "busy"
+        assert response.headers["Retry-After"] == "2"
+        assert gateway.client.get("/healthz").status_code == 200
+        answered.set()
+        assert [each.result().status_code for each in slow] == [202] * LEDGER_PLACES
+    assert post(99).status_code == 202
+
+
+def test_a_line_of_the_audit_log_that_does_not_fit_spoils_no_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[: len(content) // 2 + 1]))
+    with pytest.raises(StorageError, match="audit log"):
+        gateway.services.audit.record("order", "192.0.2.1", "acknowledged", id="1")
+    monkeypatch.undo()
+    gateway.services.audit.record("order", "192.0.2.1", "acknowledged", id="2")
+    path = gateway.config.gateway.data / AUDIT_FILE
+    assert json.loads(path.read_text().splitlines()[-1])["id"] == "2"
+    path.rename(path.with_suffix(".1"))
+    gateway.services.audit.record("order", "192.0.2.1", "acknowledged", id="3")
+    assert json.loads(path.read_text())["id"] == "3"
 
 
 def test_rate_limit_refills_and_forgets() -> None:
