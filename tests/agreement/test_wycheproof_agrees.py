@@ -24,7 +24,8 @@ def bytecode() -> str:
     """The harness, compiled with the settings of foundry.toml."""
     profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     sources = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "contracts" / "x509").glob("*.sol")}
-    wanted = {name: path for name, path in sources.items() if path.stem in {"SignatureVerifier", "DerReader", "Branchless"}}
+    stems = {"SignatureVerifier", "DerReader", "Branchless"}
+    wanted = {name: path for name, path in sources.items() if path.stem in stems}
     request = {
         "language": "Solidity",
         "sources": {n: {"content": p.read_text()} for n, p in {**wanted, HARNESS.name: HARNESS}.items()},
