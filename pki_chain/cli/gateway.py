@@ -7,7 +7,7 @@ import json
 import click
 
 from pki_chain.cli.member import member_command
-from pki_chain.cli.output import command_group, json_option
+from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
 
 
@@ -27,3 +27,21 @@ def run(config: MemberConfig, *, as_json: bool) -> None:
     starting = {"member": config.member.name, "address": address}
     click.echo(json.dumps(starting) if as_json else f"gateway of {config.member.name} starts at {address}")
     serve(config)
+
+
+@gateway.command(short_help="Read the ledger anew into the read model.")
+@member_command
+@json_option
+def rebuild(config: MemberConfig, *, as_json: bool) -> None:
+    """Throw the read model away and make it anew from the ledger; stop the gateway first.
+
+    For a read model that is damaged, or at odds with the ledger: find out why first.
+    """
+    from pki_chain.gateway.relayer_process import rebuild as read_anew
+
+    block = read_anew(config)
+    print_result(
+        {"block": {"number": block.number, "time": block.time, "hash": "0x" + block.hash.hex()}},
+        f"the read model of {config.member.name} is read anew up to block {block.number} (0x{block.hash.hex()})",
+        as_json=as_json,
+    )

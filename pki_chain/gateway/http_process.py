@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from granian.http import HTTP1Settings
 from pki_chain.config import MemberConfig
 from pki_chain.gateway.front import MAX_BODY_BYTES
 from pki_chain.gateway.logs import JsonFormatter, configure_logs
-from pki_chain.gateway.parent import watch_parent
+from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.worker import CONFIG_VARIABLE
 from pki_chain.log_limit import LogLimit
 
@@ -48,12 +47,8 @@ def serve(config: MemberConfig) -> None:
 def main(arguments: list[str]) -> None:
     """Serve by this configuration file."""
     configure_logs("server")
-    watch_parent(int(arguments[1]), _stop)
+    watch_parent(int(arguments[1]), end_at_once)
     serve(MemberConfig.load(Path(arguments[0])))
-
-
-def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _logs() -> dict[str, object]:

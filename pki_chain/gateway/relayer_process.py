@@ -20,9 +20,10 @@ from pki_chain.chain.outbox import Outbox
 from pki_chain.chain.signer import Keystore
 from pki_chain.config import MemberConfig
 from pki_chain.errors import LedgerUnavailableError, TallyError
+from pki_chain.gateway.data_lock import lock_data
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
-from pki_chain.gateway.parent import watch_parent
+from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.relayer import Relayer
 from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE
 from pki_chain.index.errors import IndexFaultError
@@ -69,12 +70,16 @@ def run(config: MemberConfig, stop: threading.Event) -> None:
 def rebuild(config: MemberConfig) -> Block:
     """Throw the read model away and read the ledger again; the gateway must be stopped. Returns the last block.
 
-    Raises `IndexBusyError` while the gateway runs, `LedgerUnavailableError`, `StorageError`.
+    Nothing is thrown away before the ledger answers. Raises `ConfigurationError` while the gateway runs,
+    `LedgerUnavailableError`, `StorageError`.
     """
     consortium = config.load_consortium()
     ledger = LedgerClient(consortium, config.ledger.timeout_s)
-    with Indexer(config.gateway.data / INDEX_FILE, ledger, consortium.founding_block, anew=True) as indexer:
-        return indexer.advance()
+    database = config.gateway.data / INDEX_FILE
+    with lock_data(config.gateway.data):
+        ledger.head()
+        with Indexer(database, ledger, consortium.founding_block, anew=True) as indexer:
+            return indexer.advance()
 
 
 class _LedgerTime:
@@ -118,7 +123,7 @@ def main(arguments: list[str]) -> int:
     configure_logs("relayer")
     stop = threading.Event()
     stop_on_signals(stop)
-    watch_parent(int(arguments[1]), stop.set)
+    watch_parent(int(arguments[1]), end_at_once)
     try:
         run(MemberConfig.load(Path(arguments[0])), stop)
     except TallyError as error:

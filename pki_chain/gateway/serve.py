@@ -15,12 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from pki_chain.config import MemberConfig
 from pki_chain.errors import ConfigurationError
+from pki_chain.gateway.data_lock import lock_data
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
 from pki_chain.gateway.metrics import Counters
@@ -29,6 +30,9 @@ from pki_chain.gateway.services import INBOX_FILE, Services
 STOP_TIMEOUT_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.2
 _EARLY_S: Final = 3.0
+_FIRST_START_S: Final = 20.0
+"""A process that ends by itself within this time of its first start cannot work here: keys and databases are opened."""
+
 _SHORTEST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 
@@ -43,13 +47,17 @@ def run(config: MemberConfig) -> None:
     """
     configure_logs("supervisor")
     check_exposure(config)
-    _check_port(config)
-    Services.build(config, time.time)  # what would stop the workers is said here, once
-    Inbox(config.gateway.data / INBOX_FILE).close()
-    Counters(config.gateway.data / "counters").clear()
-    path = str(config.path.absolute())
+    with lock_data(config.gateway.data, _EARLY_S) as lock:
+        _check_port(config)
+        Services.build(config, time.time)  # what would stop the workers is said here, once
+        Inbox(config.gateway.data / INBOX_FILE).close()
+        Counters(config.gateway.data / "counters").clear()
+        path = str(config.path.absolute())
+        _supervise([Child("relayer", path, lock), Child("http", path, lock)])
+
+
+def _supervise(children: Sequence[Child]) -> None:
     stop = threading.Event()
-    children = [Child("relayer", path), Child("http", path)]
     with _signals_set(stop):
         try:
             for child in children:
@@ -107,8 +115,10 @@ def _check_port(config: MemberConfig) -> None:
 class Child:
     """One process; started again when it ends, after a pause that grows until it has lasted a while."""
 
-    def __init__(self, name: str, config_path: str) -> None:
+    def __init__(self, name: str, config_path: str, lock: int) -> None:
+        """`lock` is a descriptor that the process keeps open as long as it lives."""
         self._name = name
+        self._lock = lock
         self._command = (sys.executable, "-m", f"pki_chain.gateway.{name}_process", config_path, str(os.getpid()))
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -118,7 +128,7 @@ class Child:
 
     def start(self) -> None:
         """Start it now."""
-        self._process = subprocess.Popen(self._command)  # noqa: S603 - our own modules
+        self._process = subprocess.Popen(self._command, pass_fds=(self._lock,))  # noqa: S603 - our own modules
         self._started_at = time.monotonic()
         self._starts += 1
 
@@ -137,7 +147,7 @@ class Child:
         if status is None:
             return
         lasted_s = now - self._started_at
-        if status == ConfigurationError.exit_code or (self._starts == 1 and status > 0 and lasted_s < _EARLY_S):
+        if status == ConfigurationError.exit_code or (self._starts == 1 and status > 0 and lasted_s < _FIRST_START_S):
             raise ConfigurationError(
                 f"The gateway's {self._name} process cannot start (status {status})."
                 " Its message stands above: mend that."

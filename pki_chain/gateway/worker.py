@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.front import Front
 from pki_chain.gateway.logs import configure_logs
-from pki_chain.gateway.parent import watch_parent
+from pki_chain.gateway.parent import end_at_once, watch_parent
 
 CONFIG_VARIABLE: Final = "TIGER_TALLY_GATEWAY_CONFIG"
 
@@ -25,10 +24,5 @@ def create() -> Front:
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the gateway with `tally gateway run`.")
     if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
-        watch_parent(parent.pid, _end)
+        watch_parent(parent.pid, end_at_once)
     return create_front(MemberConfig.load(Path(path)))
-
-
-def _end() -> None:
-    """At once: a worker holds nothing that is not on disk, and must not keep the port."""
-    os.kill(os.getpid(), signal.SIGKILL)

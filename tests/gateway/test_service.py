@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import signal
@@ -215,6 +216,45 @@ def test_nothing_acknowledged_is_lost_when_everything_is_killed(service: Service
         service.wait_for(lambda location=location: service.get(location).json()["state"] == "on_ledger")
 
 
+def test_a_start_right_after_a_kill(service: Service) -> None:
+    """As a service manager does it: what the killed one left behind is waited for."""
+    for _ in range(3):
+        service.stop(signal.SIGKILL)
+        service.session = requests.Session()
+        service.start()
+        service.wait_for(lambda: service.child("http_process") != 0 and service.relayer() != 0)
+
+
+def test_rebuild(service: Service, consortium: Consortium) -> None:
+    """A damaged read model is said, and made anew from the ledger while the gateway is stopped."""
+    command = [TALLY, "gateway", "rebuild", "--config", str(service.config), "--json"]
+    busy = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert busy.returncode == 78
+    assert b"A gateway runs on" in busy.stderr
+    assert service.stop() == 0
+    service.session = requests.Session()
+    index = service.directory / "data" / "index.sqlite"
+    index.write_bytes(b"rubbish" * 1_000)
+    index.with_name("index.sqlite-wal").unlink(missing_ok=True)  # it may hold every page
+    refused = run_to_its_end(service.config)
+    assert refused.returncode == 78
+    assert b"Rebuild it" in refused.stderr
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["block"]["number"] >= consortium.file.founding_block
+    service.start()
+
+
+def test_rebuild_keeps_what_is_there_while_the_ledger_is_away(service: Service, tmp_path: Path) -> None:
+    assert service.stop() == 0
+    index = service.directory / "data" / "index.sqlite"
+    before = index.read_bytes()
+    text = service.config.read_text().replace("[ledger]", f'[ledger]\nendpoints = ["http://127.0.0.1:{free_port()}"]')
+    (tmp_path / "away.toml").write_text(text)
+    command = [TALLY, "gateway", "rebuild", "--config", str(tmp_path / "away.toml")]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 69
+    assert index.read_bytes() == before
+
+
 def test_the_relayer_is_started_again(service: Service, consortium: Consortium) -> None:
     first = service.relayer()
     os.kill(first, signal.SIGKILL)
@@ -253,7 +293,7 @@ def test_a_second_gateway_on_the_same_data_is_refused(service: Service, tmp_path
         [TALLY, "gateway", "run", "--config", str(second)], capture_output=True, check=False, timeout=60
     )
     assert done.returncode == 78, done.stderr.decode()
-    assert b"Another process writes the read model" in done.stderr
+    assert b"A gateway runs on" in done.stderr
     assert service.get("/readyz").status_code == 200
 
 
