@@ -41,6 +41,7 @@ COMMANDS = (
     "device new",
     "validator run",
     "gateway run",
+    "gateway rebuild",
     "certificate show",
     "certificate status",
     "certificate hold",
