@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from pki_chain.errors import ConfigurationError, StorageError
 from pki_chain.ports import Address
@@ -60,7 +61,7 @@ class ConsortiumFile:
         """Read the file. Raises `ConfigurationError` naming file and key."""
         try:
             content = json.loads(_read(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{path} is not JSON: {error}. Ask a member for the consortium's file.") from error
         if not isinstance(content, dict) or content.keys() != cls._KEYS:
             wrong = sorted(content.keys() ^ cls._KEYS) if isinstance(content, dict) else ["an object"]
@@ -180,7 +181,15 @@ class _Reader:
 
 
 def _is_endpoint(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", value) is not None
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
+        return False
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:  # brackets or port
+        return False
+    known = re.fullmatch(r"[0-9A-Za-z._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", parts.netloc)
+    return bool(known) and port != 0 and "?" not in value and "#" not in value
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +276,7 @@ class MemberConfig:
         """Read `tally.toml`, apply the environment, check everything. Raises `ConfigurationError`."""
         try:
             content = tomllib.loads(_read(path))
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"{path} is not TOML: {error}. Mend that line.") from error
         unknown = sorted(content.keys() - _SECTIONS.keys())
         if unknown:
@@ -358,9 +367,9 @@ def _from_text(text: str, kind: str) -> Any:
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
         if kind == "int":
-            return int(text)
+            return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
         if kind == "float":
-            return float(text)
+            return float(text) if text.isascii() and "_" not in text else text
     except ValueError:
         return text
     return text

@@ -79,11 +79,59 @@ def test_file_and_environment(tmp_path: Path) -> None:
         (LEAST, {"TALLY_GATEWAY_PORT": "many"}, "TALLY_GATEWAY_PORT"),
         (LEAST, {"TALLY_GATEWAY_PROT": "1"}, "TALLY_GATEWAY_PROT"),
         (LEAST, {"TALLY_CHAIN_HEARTBEAT_S": "0"}, "TALLY_CHAIN_HEARTBEAT_S"),
+        (LEAST, {"TALLY_CHAIN_HEARTBEAT_S": "nan"}, "TALLY_CHAIN_HEARTBEAT_S"),
+        (LEAST, {"TALLY_CHAIN_HEARTBEAT_S": "1_0"}, "TALLY_CHAIN_HEARTBEAT_S"),
+        (LEAST, {"TALLY_GATEWAY_PORT": "\u0663\u0663"}, "TALLY_GATEWAY_PORT"),
+        (LEAST, {"TALLY_GATEWAY_PORT": " 80"}, "TALLY_GATEWAY_PORT"),
+        (LEAST, {"TALLY_GATEWAY_PORT": "8_0"}, "TALLY_GATEWAY_PORT"),
+        (LEAST, {"TALLY_GATEWAY_PORT": "9" * 5_000}, "TALLY_GATEWAY_PORT"),
+        (LEAST, {"TALLY_GATEWAY_DATA": ""}, "TALLY_GATEWAY_DATA"),
+        (LEAST, {"TALLY_LEDGER_ENDPOINTS": "http://a,ftp://b"}, "TALLY_LEDGER_ENDPOINTS"),
+        (LEAST + "x = " + "[" * 3_000, {}, "not TOML"),
+        (LEAST + "x = " + "9" * 5_000, {}, "not TOML"),
+        (LEAST + "[gateway]\nport = 8080.0\n", {}, "gateway.port"),
+        (LEAST + "[gateway]\nhost = 1979-05-27\n", {}, "gateway.host"),
+        (LEAST + "[[gateway]]\nport = 1\n", {}, "gateway"),
+        (LEAST + "[ledger]\ntimeout_s = nan\n", {}, "ledger.timeout_s"),
+        (LEAST + "[ledger]\ntimeout_s = inf\n", {}, "ledger.timeout_s"),
     ],
 )
 def test_refusals_name_the_key(tmp_path: Path, text: str, environment: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         MemberConfig.load(write(tmp_path, text), environment)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "taken"),
+    [
+        ("http://127.0.0.1:8545", True),
+        ("https://node.example/rpc/0123", True),
+        ("http://[::1]:8545/", True),
+        ("http://node_1:80", True),
+        ("http://a:65536", False),
+        ("http://a:0", False),
+        ("http://a:", False),
+        ("http://[::1", False),
+        ("http://[::zz]", False),
+        ("http://", False),
+        ("http:///path", False),
+        ("http://a b", False),
+        ("http://a\\b", False),
+        ("http://\u0430.example", False),
+        ("http://a?key=1", False),
+        ("http://a#b", False),
+        ("http://user@a", False),
+        ("http://user:pw@a", False),
+        ("HTTP://a", False),
+    ],
+)
+def test_endpoints_are_such_that_can_be_asked(tmp_path: Path, endpoint: str, taken: bool) -> None:
+    text = LEAST + f"[ledger]\nendpoints = ['{endpoint}']\n"
+    if taken:
+        assert MemberConfig.load(write(tmp_path, text), {}).ledger.endpoints == (endpoint,)
+    else:
+        with pytest.raises(ConfigurationError, match=r"ledger\.endpoints"):
+            MemberConfig.load(write(tmp_path, text), {})
 
 
 def test_missing_and_oversized_file(tmp_path: Path) -> None:
@@ -133,6 +181,7 @@ def test_consortium_file_refusals_name_the_key(tmp_path: Path, key: str, value: 
     path.write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="Consortium" if isinstance(value, dict) else key):
         ConsortiumFile.load(path)
-    path.write_text("{")
-    with pytest.raises(ConfigurationError, match="not JSON"):
-        ConsortiumFile.load(path)
+    for text in ("{", "[" * 100_000, '{"a":' * 100_000, "9" * 10_000):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match="not JSON"):
+            ConsortiumFile.load(path)
