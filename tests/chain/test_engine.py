@@ -290,6 +290,25 @@ def _child_request(engine: EmbeddedEngine, method: str, *params: Any) -> None:
         session.post(f"http://127.0.0.1:{child.port}", json=body, timeout=10)
 
 
+def test_a_child_that_stands_still_stops_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for ever, what it answers afterwards is not believed, and the next start goes on."""
+    monkeypatch.setattr("pki_chain.chain.engine.child._REQUEST_TIMEOUT_S", 1.0)
+    with EmbeddedEngine(tmp_path, port=0) as engine:
+        connection = Connection([engine.endpoint], timeout_s=5)
+        raw, digest = Wallet(engine.chain_id).next()
+        connection.request("eth_sendRawTransaction", [raw])
+        receipt = await_receipt(connection, digest)
+        assert engine.child_pid is not None
+        os.kill(engine.child_pid, signal.SIGSTOP)
+        wait_for(lambda: engine.failure is not None)
+        with pytest.raises(LedgerUnavailableError):
+            connection.request("eth_blockNumber", [])
+        wait_for(lambda: engine.child_pid is None)
+    with EmbeddedEngine(tmp_path, port=0) as engine:
+        found = Connection([engine.endpoint]).request("eth_getTransactionReceipt", [digest])
+        assert found["blockHash"] == receipt["blockHash"]
+
+
 def test_a_forged_block_stops_the_engine(tmp_path: Path) -> None:
     with EmbeddedEngine(tmp_path, port=0) as engine:
         connection = Connection([engine.endpoint])
