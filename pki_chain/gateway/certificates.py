@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
 
 from pki_chain.errors import NotFoundError
 from pki_chain.gateway.answers import JSON, limit_writes, posted_object, state_answer
@@ -15,6 +17,7 @@ from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.services import services
 from pki_chain.gateway.status_answers import parse_sha256, status_content
+from pki_chain.index.queries import ReadModel
 from pki_chain.index.records import CertificateRecord
 from pki_chain.status.certificate_status import UNKNOWN, derive_status
 
@@ -25,6 +28,7 @@ PEM: Final = "application/x-pem-file"
 MAX_BULK: Final = 1_000
 _MAX_ISSUER_CHARACTERS: Final = 2_732
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{1,40}")
+_IDENTITY: Final = re.compile(r"0x[0-9a-f]{64}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -83,30 +87,43 @@ def bulk_status() -> Response:
 
 @certificates.get("/v1/certificates")
 def look_up() -> Response:
-    """Certificates of a key (`key`), or of an issuer and serial number (`issuer`, `serial`)."""
-    arguments = request.args
-    names = sorted(arguments.keys())
-    if any(len(arguments.getlist(name)) != 1 for name in names) or names not in (["key"], ["issuer", "serial"]):
-        raise EnvelopeError(
-            400,
-            "bad-look-up",
-            "Give key (SHA-256 of the SubjectPublicKeyInfo, hexadecimal), or issuer (DER of the Name, base64url) and"
-            " serial (hexadecimal), each once.",
-        )
+    """The certificate of an id (`certificate`), those of a key (`key`), or of an issuer and serial number (`issuer`,
+    `serial`)."""
+    find = read_look_up(request.args)
     parts = services()
-    if names == ["key"]:
-        key = parse_key(arguments["key"])
-    else:
-        issuer, serial_number = parse_issuer(arguments["issuer"]), parse_serial(arguments["serial"])
     with parts.read_model.snapshot():
         moment = parts.freshness.moment()
-        records = (
-            parts.read_model.by_key(key)
-            if names == ["key"]
-            else parts.read_model.by_issuer_serial(issuer, serial_number)
-        )
+        records = find(parts.read_model)
     found = [_certificate_content(record, moment.block.time) for record in records]
     return state_answer({"certificates": found}, moment)
+
+
+def read_look_up(arguments: MultiDict[str, str]) -> Callable[[ReadModel], Sequence[CertificateRecord]]:
+    """The question that the arguments put. Raises `EnvelopeError`."""
+    names = sorted(arguments.keys())
+    if all(len(arguments.getlist(name)) == 1 for name in names):
+        if names == ["certificate"]:
+            identity = parse_certificate_id(arguments["certificate"])
+            return lambda model: [found] if (found := model.certificate_by_id(identity)) else []
+        if names == ["key"]:
+            key = parse_key(arguments["key"])
+            return lambda model: model.by_key(key)
+        if names == ["issuer", "serial"]:
+            issuer, serial_number = parse_issuer(arguments["issuer"]), parse_serial(arguments["serial"])
+            return lambda model: model.by_issuer_serial(issuer, serial_number)
+    raise EnvelopeError(
+        400,
+        "bad-look-up",
+        "Give certificate (the ledger's id, 0x and hexadecimal), or key (SHA-256 of the SubjectPublicKeyInfo,"
+        " hexadecimal), or issuer (DER of the Name, base64url) and serial (hexadecimal), each once.",
+    )
+
+
+def parse_certificate_id(text: str) -> bytes:
+    """A certificate's id on the ledger. Raises `EnvelopeError`."""
+    if not _IDENTITY.fullmatch(text):
+        raise EnvelopeError(400, "bad-certificate", "certificate must be 0x and 64 lower-case hexadecimal digits.")
+    return bytes.fromhex(text[2:])
 
 
 def parse_key(text: str) -> bytes:

@@ -216,6 +216,9 @@ def test_look_up_by_key_and_by_issuer_and_serial(enrolled: Gateway) -> None:
     ("query", "code"),
     [
         ("", "bad-look-up"),
+        ("certificate=zz", "bad-certificate"),
+        (f"certificate={UNKNOWN}", "bad-certificate"),
+        (f"certificate=0x{UNKNOWN}&key={UNKNOWN}", "bad-look-up"),
         ("key=zz", "bad-key"),
         (f"key={UNKNOWN}&key={UNKNOWN}", "bad-look-up"),
         (f"key={UNKNOWN}&serial=1", "bad-look-up"),
@@ -250,6 +253,9 @@ def test_twin_of_a_lapsed_certificate_takes_its_place(gateway: Gateway) -> None:
     gateway.catch_up()
     assert state(gateway, hashlib.sha256(twin(KNOWN)).hexdigest()) == "valid"
     assert state(gateway) == "unknown"
+    identity = parse_certificate(KNOWN).certificate_id.hex()
+    (found,) = gateway.client.get(f"/v1/certificates?certificate=0x{identity}").get_json()["certificates"]
+    assert found["status"]["state"] == "valid", "by what both have in common"
     lot = gateway.client.get("/v1/lots/1").get_json()
     assert lot["used"] == 1
 
