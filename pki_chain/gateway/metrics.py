@@ -6,6 +6,7 @@ Source: Prometheus text exposition format 0.0.4.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import struct
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 ROUTES: Final = (
     "status",
@@ -66,13 +69,20 @@ class Counters:
             path.unlink(missing_ok=True)
 
     def _open(self) -> mmap.mmap:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / f"{os.getpid()}.counters", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """The file's space is taken first: a write to memory that finds none on the disk would kill the process. Where
+        there is none, counts are kept to ourselves: to count is no reason to fail."""
         try:
-            os.ftruncate(descriptor, _SIZE)
-            return mmap.mmap(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path = self._directory / f"{os.getpid()}.counters"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, _SIZE)
+                return mmap.mmap(descriptor, _SIZE)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            log.warning("requests of this process are not counted: %s", error.strerror)
+            return mmap.mmap(-1, _SIZE)
 
 
 @dataclass(frozen=True, slots=True)

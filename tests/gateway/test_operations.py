@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -146,6 +147,17 @@ def test_a_defect_tells_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_network_of_addresses_is_one_client(address: str, owner: str) -> None:
     assert subscriber(address) == owner
+
+
+def test_a_full_disk_keeps_nobody_from_answers(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting is no reason to fail, or to be killed by a write to memory that the disk has no space for."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert gateway.client.get("/healthz").status_code == 200
+    assert b"tally_requests_total{" not in gateway.client.get("/metrics").get_data()
 
 
 def test_addresses_of_one_network_share_their_writes() -> None:
