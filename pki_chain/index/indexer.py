@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from pki_chain import ports
-from pki_chain.errors import StorageError
+from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.index import schema
 from pki_chain.index.errors import IndexBusyError, IndexFaultError
 from pki_chain.index.projection import MissingEventsError, Projection, check_whole, in_order
@@ -144,8 +144,12 @@ class Indexer:
 
     def _store(self, block: Block, events: Sequence[LoggedEvent]) -> None:
         try:
+            check_whole(events)
+        except MissingEventsError as error:
+            # Nothing of it was taken in, so nothing is wrong yet: the same or another endpoint may say it whole.
+            raise LedgerUnavailableError(f"An endpoint kept back events of block {block.number}: {error}.") from error
+        try:
             with self._database.atomic():
-                check_whole(events)
                 for event in in_order(events):
                     self._check_sequence(event)
                     self._projection.apply(event, block)
