@@ -95,6 +95,49 @@ class RangeKind(IntEnum):
     IP = 4
 
 
+class IdentityState(IntEnum):
+    """State of a person's identity as `IIdentityRegistry.stateOf` answers it."""
+
+    NONE = 0
+    REGISTERED = 1
+    ACTIVE = 2
+    HELD = 3
+    REPLACING = 4
+    REVOKED = 5
+
+
+class Attestation(IntEnum):
+    """Who answers for the card that made a key; an emulator has none."""
+
+    NONE = 0
+    PERSONALISER = 1
+    VENDOR_CERTIFICATE = 2
+
+
+class PossessionPurpose(IntEnum):
+    """What a card proves possession for."""
+
+    REGISTER = 1
+    ACTIVATE = 2
+    REPLACE = 3
+    CANCEL = 4
+
+
+class IdentityRefusal(IntEnum):
+    """Why an entry of a batch of identities, or the key of a replacement, was refused."""
+
+    BAD_IDENTITY = 1
+    IDENTITY_TAKEN = 2
+    BAD_KEY = 3
+    KEY_TAKEN = 4
+    KEY_BLOCKED = 5
+    BAD_ATTESTATION = 6
+    DEADLINE_PASSED = 7
+    BAD_PROOF = 8
+    UNKNOWN_IDENTITY = 9
+    WRONG_STATE = 10
+
+
 @dataclass(frozen=True, slots=True)
 class NameSpace:
     """A name space of a member; `value` and `bits` as in contracts/interfaces/IConsortium.sol."""
@@ -136,6 +179,43 @@ class Submission:
     lot: int
     nonce: int
     deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardKey:
+    """A P-256 key of a card: coordinates of 32 bytes each, and what is known of the card."""
+
+    x: bytes
+    y: bytes
+    attestation: Attestation
+    card_enforced: bool
+    emulator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CardProof:
+    """A card's signature over its JWS (see `IIdentityRegistry`): good up to `deadline`; r and s of 32 bytes each."""
+
+    deadline: int
+    r: bytes
+    s: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A key for an identity (32 random bytes), with the key's own proof; also of a replacement."""
+
+    identity: bytes
+    key: CardKey
+    proof: CardProof
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A proof by an identity's current key."""
+
+    identity: bytes
+    proof: CardProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +401,91 @@ class KeyBlocked:
     by_proof: bool
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityRegistered:
+    identity: bytes
+    operator: int
+    by: Address
+    key: CardKey
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityEntryRefused:
+    """An entry of a batch that had no effect; `x` is zeros for an activation."""
+
+    identity: bytes
+    operator: int
+    x: bytes
+    refusal: IdentityRefusal
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityActivated:
+    identity: bytes
+    operator: int
+    by: Address
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityHeld:
+    """`member` is 0 when the identity was held because its key is blocked. No waiting replacement is left."""
+
+    identity: bytes
+    member: int
+    by: Address
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityReleased:
+    identity: bytes
+    member: int
+    by: Address
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRevoked:
+    identity: bytes
+    member: int
+    by: Address
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementStarted:
+    identity: bytes
+    operator: int
+    by: Address
+    key: CardKey
+    executable_at: int
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementCancelled:
+    """A hold or a revocation leaves this event too, before its own."""
+
+    identity: bytes
+    operator: int
+    by: Address
+    by_card: bool
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityKeyReplaced:
+    """The identity is registered again, not active, until the new key signs; a hold stays. `index` is the new key's."""
+
+    identity: bytes
+    operator: int
+    by: Address
+    index: int
+    key: CardKey
+    by_old_key: bool
+    counter: int
+
+
 EventContent = (
     MemberChanged
     | AccountChanged
@@ -342,6 +507,15 @@ EventContent = (
     | CertificateReleased
     | CertificateRevoked
     | KeyBlocked
+    | IdentityRegistered
+    | IdentityEntryRefused
+    | IdentityActivated
+    | IdentityHeld
+    | IdentityReleased
+    | IdentityRevoked
+    | ReplacementStarted
+    | ReplacementCancelled
+    | IdentityKeyReplaced
 )
 
 
