@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,11 +16,13 @@ from pki_chain.cli.account import find, find_or_make, set_account
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result, progress_bar
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError, NotFoundError, RefusedError, StaleError
+from pki_chain.errors import InputError, LedgerUnavailableError, NotFoundError, RefusedError, StaleError
 from pki_chain.station.outbox import FINAL_STATES, Entry, EntryState
 
 if TYPE_CHECKING:
     from pki_chain.station.submit import Station
+
+_Read = TypeVar("_Read")
 
 _MAXIMUM_FILE_BYTES = 1 << 20
 _SHOWN = 20
@@ -102,7 +105,10 @@ def submit(
     opened = None
     ledger = LedgerClient(consortium, config.ledger.timeout_s)
     if sources and lot_number is not None:
-        opened = fetch_lot(ledger, consortium, lot_number)
+        number = lot_number
+        opened, now = _patiently(
+            lambda: (fetch_lot(ledger, consortium, number), ledger.head().time), timeout_s, quiet=as_json
+        )
     with Station(
         config.station.data,
         load_signer(config, config.station.account),
@@ -111,7 +117,7 @@ def submit(
         settings=StationSettings(copies=copies, maximum_tries=tries),
     ) as line:
         if opened is not None and lot_number is not None:
-            rules = None if no_check else opened.rules(ledger.head().time)
+            rules = None if no_check else opened.rules(now)
             line.take_in(lot_number, opened.terms.profile, read_certificates(sources), rules)
         finished = _run(line, timeout_s, quiet=as_json)
         entries = line.outbox.entries(lot_number)
@@ -121,6 +127,25 @@ def submit(
     bad = sum(entry.state is not EntryState.VALID for entry in entries)
     if bad:
         raise RefusedError(f"{bad} of {len(entries)} certificates did not become valid: see the reasons above")
+
+
+def _patiently(read: Callable[[], _Read], timeout_s: float, *, quiet: bool) -> _Read:
+    """Read from the ledger; a ledger that is being restarted is waited for, as gateways are.
+
+    Raises `LedgerUnavailableError` when it still cannot be reached after `timeout_s`.
+    """
+    end = time.monotonic() + timeout_s
+    pause_s = 0.2
+    while True:
+        try:
+            return read()
+        except LedgerUnavailableError as error:
+            if time.monotonic() + pause_s > end:
+                raise
+            if not quiet:
+                click.echo(f"waiting for the ledger: {error}", err=True)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 5.0)
 
 
 def _run(line: Station, timeout_s: float, *, quiet: bool) -> bool:

@@ -23,7 +23,7 @@ from sim_applet_tools.transport.loopback import RawCard
 MAX_PORT = 32_766
 
 
-@click.command()
+@click.command(short_help="Emulate a card, with a pcscd of its own.")
 @click.argument("card_file", type=click.Path(path_type=Path), required=False)
 @click.option("--new", "is_new", is_flag=True, help="Make the card file.")
 @click.option("--passphrase-file", metavar="FILE", envvar="TALLY_SIM_PASSPHRASE_FILE", help="Of the card file.")

@@ -12,7 +12,7 @@ from sim_applet_tools.cli.pin import pin
 from sim_applet_tools.cli.raw import apdu, script, trace
 
 
-@click.group(name="sim", cls=SimGroup)
+@click.group(name="sim", cls=SimGroup, short_help="SIM cards: keys, PIN, emulation, personalisation.")
 def sim() -> None:
     """SIM cards with an IoT SAFE applet: look at them, use their keys, emulate one."""
 

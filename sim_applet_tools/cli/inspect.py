@@ -33,7 +33,7 @@ def readers(as_json: bool) -> None:
     print_result({"readers": rows}, "\n".join(lines) or "no readers: plug one in", as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="ATR, ICCID, EID, applications, objects.")
 @card_options
 @json_option
 def info(card: CardChoice, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def _text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(short_help="Look for each known trouble, say what to do.")
 @card_options
 @json_option
 @click.pass_context

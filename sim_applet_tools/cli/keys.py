@@ -32,7 +32,7 @@ key_option = click.option("--key", default="device", show_default=True, help="ap
 pin_option = secret_option("--pin-file", "PIN")
 
 
-@click.command()
+@click.command(short_help="Make a key pair on the card.")
 @card_options
 @key_option
 @json_option
@@ -42,7 +42,7 @@ def keygen(card: CardChoice, key: str, as_json: bool) -> None:
         _print_key(applet.generate_key_pair(key_name(key)), key, as_json=as_json)
 
 
-@click.command(name="public-key")
+@click.command(name="public-key", short_help="Read a public key.")
 @card_options
 @key_option
 @pin_option
@@ -53,7 +53,7 @@ def public_key(card: CardChoice, key: str, pin_file: str | None, as_json: bool) 
         _print_key(_public_key(applet, key_name(key), pin_file), key, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Sign a file with a key of the card.")
 @card_options
 @key_option
 @click.option("--mode", type=click.Choice(["text", "hash", "last-block"]), default="text", show_default=True)
@@ -84,7 +84,7 @@ def _sign_approval(applet: IotSafeApplet, text: bytes, pin_file: str | None) -> 
     return card.sign_approval(text, read_secret(pin_file, "PIN"), seen=seen_nonces())
 
 
-@click.command()
+@click.command(short_help="Certificate signing request of the device key.")
 @card_options
 @click.option("--subject", required=True, help="RFC 4514, for example CN=device-1,O=Example.")
 @click.option("--dns", "names", multiple=True, help="A dNSName; may be given more than once.")
@@ -104,7 +104,7 @@ def csr(card: CardChoice, subject: str, names: tuple[str, ...], as_json: bool) -
     print_result({"csr": pem}, pem.rstrip(), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Read or store the device key's certificate.")
 @card_options
 @click.option("--store", type=click.Path(path_type=Path, exists=True), help="Put this certificate (PEM or DER) there.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write PEM to this file.")

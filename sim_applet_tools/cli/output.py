@@ -10,9 +10,34 @@ from typing import Any
 
 import click
 
-from sim_applet_tools.errors import InputError, SimError, StorageError
+from sim_applet_tools.errors import (
+    CardResponseError,
+    ConfigurationError,
+    InputError,
+    ReaderBusyError,
+    ReaderError,
+    SimError,
+    StorageError,
+)
+from sim_applet_tools.status_words import NotFoundError, StatusWordError
 
 JSON_KEY = "sim_applet_tools.json"
+
+_MEANINGS: tuple[tuple[type[SimError], str], ...] = (
+    (InputError, "an input is not of the form asked for"),
+    (NotFoundError, "no such applet, file or object on the card"),
+    (ReaderError, "no service, reader or card, or the card does not answer"),
+    (SimError, "a defect of this program"),
+    (StorageError, "a file could not be read or written"),
+    (ReaderBusyError, "another program has the reader; try again"),
+    (CardResponseError, "the card's answer is malformed, or its signature is no good"),
+    (StatusWordError, "the card refuses"),
+    (ConfigurationError, "a setting is missing or wrong"),
+)
+EXIT_CODES = "\b\nExit codes:\n  0    done\n  1    the check failed\n  2    wrong usage\n" + "\n".join(
+    f"  {kind.exit_code:<4} {meaning}" for kind, meaning in _MEANINGS
+)
+"""Epilog of `--help`; `\\b` keeps click from joining the lines."""
 
 
 def _remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
@@ -26,7 +51,15 @@ json_option = click.option(
 
 
 class SimGroup(click.Group):
-    """Reports this package's errors as one line, or with `--json` as one object, and exits with their code."""
+    """Reports this package's errors as one line, or with `--json` as one object, and exits with their code.
+
+    Each command's help ends with the exit codes.
+    """
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        if not isinstance(cmd, click.Group):
+            cmd.epilog = cmd.epilog or EXIT_CODES
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -14,7 +14,7 @@ def pin() -> None:
     """Change or unblock the PIN (cards with our applet)."""
 
 
-@pin.command()
+@pin.command(short_help="Change the PIN.")
 @card_options
 @secret_option("--pin-file", "PIN that holds now")
 @secret_option("--new-pin-file", "new PIN")

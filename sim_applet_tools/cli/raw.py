@@ -16,7 +16,7 @@ from sim_applet_tools.transport.base import exchange
 MAX_SCRIPT_BYTES = 1 << 20
 
 
-@click.command()
+@click.command(short_help="Send raw commands.")
 @card_options
 @click.argument("commands", nargs=-1, required=True)
 @json_option
@@ -33,7 +33,7 @@ def apdu(card: CardChoice, commands: tuple[str, ...], as_json: bool) -> None:
     print_result({"answers": rows}, text, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Run commands, compare the answers.")
 @card_options
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
@@ -48,10 +48,14 @@ def script(card: CardChoice, files: tuple[Path, ...], as_json: bool) -> None:
     print_result({"scripts": results}, text, as_json=as_json)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    short_help="Show the APDUs of another command.",
+)
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [OPTIONS]...")
+@json_option
 @click.pass_context
-def trace(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+def trace(ctx: click.Context, arguments: tuple[str, ...], as_json: bool) -> None:
     """Run another `tally sim` command and write its APDUs to standard error, without PIN, PUK and secrets."""
     group = ctx.parent.command if ctx.parent else None
     if not isinstance(group, click.Group):
@@ -60,7 +64,7 @@ def trace(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     name, command, rest = group.resolve_command(ctx, list(arguments))
     if command is None or name == "trace":
         raise InputError("`trace` runs another command: tally sim trace info")
-    with command.make_context(name, rest, parent=ctx) as inner:
+    with command.make_context(name, ["--json", *rest] if as_json else rest, parent=ctx) as inner:
         command.invoke(inner)
 
 

@@ -17,6 +17,7 @@ from pki_chain import errors
 from pki_chain.cli.failure import EXIT_CODES
 from pki_chain.cli.main import main, tally
 
+# What the documents promise; the tests below take every command that there is, of all packages.
 COMMANDS = (
     "chain run",
     "consortium init",
@@ -76,10 +77,10 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
 
 
 def test_every_command_is_there() -> None:
-    assert sorted(ALL) == sorted(COMMANDS)
+    assert set(COMMANDS) <= set(ALL)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_help_says_what_it_does_and_its_exit_codes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, output, _ = run(*name.split(), "--help", capsys=capsys)
     assert code == 0
@@ -87,7 +88,7 @@ def test_help_says_what_it_does_and_its_exit_codes(name: str, capsys: pytest.Cap
     assert (ALL[name].help or "").strip()
 
 
-GROUPS = ("", *sorted({name.rpartition(" ")[0] for name in COMMANDS} - {""}))
+GROUPS = ("", *sorted({name.rpartition(" ")[0] for name in ALL} - {""}))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -107,19 +108,19 @@ def test_exit_codes_stand_once_in_a_command_s_help(capsys: pytest.CaptureFixture
     assert "Exit codes:" not in run("consortium", "--help", capsys=capsys)[1]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "completion"])
 def test_every_command_speaks_json(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in ALL[name].params)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_no_command_takes_a_secret_as_argument(name: str) -> None:
     for parameter in ALL[name].params:
-        text = " ".join(parameter.opts)
+        text = " ".join(option for option in parameter.opts if not option.endswith("-file"))
         assert "password" not in text
         assert "secret" not in text
         assert "private" not in text
-        assert "passphrase" not in text or text == "--passphrase-file"
+        assert "passphrase" not in text
 
 
 def test_exit_codes_in_the_help_are_those_of_the_errors() -> None:
