@@ -103,3 +103,53 @@ class CardResetError(ReaderError):
 
     code = "card-reset"
     exit_code = 75
+
+
+class NotEnrolledError(ConfigurationError):
+    """This agent is not, or no longer, enrolled at the provider."""
+
+    code = "not-enrolled"
+
+
+class ProviderUnavailableError(SimError):
+    """The provider cannot be reached, or says that it cannot answer now."""
+
+    code = "provider-unavailable"
+    http_status = 502
+    exit_code = 69
+
+
+class ProviderAnswerError(SimError):
+    """The provider's answer is not of the form of docs/sim-agent-api.yaml."""
+
+    code = "provider-answer"
+    http_status = 502
+    exit_code = 76
+
+
+class ProviderRefusedError(SimError):
+    """The provider refused a call; `reason` is the problem document's code."""
+
+    code = "provider-refused"
+    http_status = 502
+    exit_code = 77
+
+    def __init__(self, message: str, *, reason: str, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.reason = reason
+
+
+class ChallengeRefusedError(SimError):
+    """The agent does not show this challenge, so nobody can approve it."""
+
+    code = "challenge-refused"
+    http_status = 400
+    exit_code = 77
+
+
+class WatchUnavailableError(SimError):
+    """The ledger cannot be asked about the identity, or its answer is too old."""
+
+    code = "watch-unavailable"
+    http_status = 503
+    exit_code = 69
