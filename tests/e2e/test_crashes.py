@@ -137,3 +137,18 @@ def test_validators_that_are_away_lose_nothing(stage: Stage, tmp_path: Path) -> 
     assert stage.continue_submit(submitted)["one"]["state"] == "valid"
     by_name[f"validator {AUTHORITY}"].start()
     assert json.dumps(stage.continue_submit(submitted)["one"]["state"]) == '"valid"'
+
+
+def test_a_station_begun_while_the_ledger_is_down_waits_for_it_within_its_time(stage: Stage, tmp_path: Path) -> None:
+    lot = open_lot(stage, A_WAVE)
+    ledger = daemons(stage)["ledger"]
+    kill(ledger)
+    hasty = (*TALLY, "station", "submit", str(tmp_path), "--lot", str(lot), "--wait", "1", "--json")
+    refused = subprocess.run(hasty, cwd=stage.home(VENDOR), capture_output=True, check=False)
+    assert refused.returncode == 69, refused.stderr.decode()
+    station = begin_wave(stage, lot, tmp_path / "wave")
+    threading.Event().wait(1.5)  # it reads the lot by now, and in vain
+    ledger.start()
+    output, error = station.communicate(timeout=180)
+    assert station.returncode == 0, (error.decode(), output.decode())
+    assert json.loads(output)["counts"] == {"valid": A_WAVE}
