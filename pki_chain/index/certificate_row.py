@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from pki_chain.x509.certificate import parse_certificate
+from pki_chain.x509.der import SEQUENCE, DerReader, read_octet_aligned_bits, read_whole
 from pki_chain.x509.errors import CertificateRefusedError
 
 
@@ -15,11 +16,20 @@ class CertificateRow:
 
     sha256: bytes
     spki_sha256: bytes | None
+    key_sha1: bytes | None
+    key_sha256: bytes | None
     issuer: bytes | None
     serial: str | None
     not_before: int
     not_after: int
     names: tuple[tuple[str, str], ...]
+
+
+def read_key_bits(spki: bytes) -> bytes:
+    """The octets of subjectPublicKey, without tag, length and unused bits. Source: RFC 5280 §4.1; RFC 6960 §4.1.1."""
+    reader = DerReader(read_whole(spki, SEQUENCE).content)
+    reader.read(SEQUENCE)
+    return read_octet_aligned_bits(reader)
 
 
 def read_certificate(der: bytes) -> CertificateRow:
@@ -28,10 +38,13 @@ def read_certificate(der: bytes) -> CertificateRow:
     try:
         certificate = parse_certificate(der)
     except CertificateRefusedError:
-        return CertificateRow(sha256, None, None, None, 0, 0, ())
+        return CertificateRow(sha256, None, None, None, None, None, 0, 0, ())
+    key = read_key_bits(certificate.spki)
     return CertificateRow(
         sha256=sha256,
         spki_sha256=certificate.spki_hash,
+        key_sha1=hashlib.sha1(key, usedforsecurity=False).digest(),
+        key_sha256=hashlib.sha256(key).digest(),
         issuer=certificate.issuer,
         serial=format(certificate.serial_number, "x"),
         not_before=certificate.not_before,

@@ -18,6 +18,7 @@ from typing import Final, Self
 from pki_chain import ports
 from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.index import schema
+from pki_chain.index.change_writer import ChangeWriter
 from pki_chain.index.errors import IndexBusyError, IndexFaultError
 from pki_chain.index.projection import MissingEventsError, Projection, check_whole, in_order
 from pki_chain.ports import Block, LedgerReader, LoggedEvent
@@ -50,6 +51,7 @@ class Indexer:
             raise
         self._connection = self._database.conn
         self._projection = Projection(self._connection)
+        self._change_writer = ChangeWriter(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -119,14 +121,15 @@ class Indexer:
         by_block = {number: list(group) for number, group in groupby(events, key=lambda event: event.block_number)}
         stored = cursor
         for number, block in zip(range(first, last + 1), headers, strict=True):
+            since = 0 if cursor is None else cursor.time
             cursor = block
-            if number in by_block:
-                self._store(block, by_block[number])
+            if number in by_block or self._change_writer.has_due(since, block.time):
+                self._store(since, block, by_block.get(number, ()))
                 stored = block
         if cursor is None:  # not reached: first <= last
             raise self._fault(f"no block between {first} and {last}")
         if stored is not cursor:
-            self._store(cursor, ())
+            self._store(cursor.time, cursor, ())
         return cursor
 
     def _headers(self, first: int, last: int, head: Block) -> list[Block]:
@@ -142,7 +145,7 @@ class Indexer:
                 f"block {number} follows {block.parent_hash.hex()}, but block {parent.number} was {parent.hash.hex()}"
             )
 
-    def _store(self, block: Block, events: Sequence[LoggedEvent]) -> None:
+    def _store(self, since: int, block: Block, events: Sequence[LoggedEvent]) -> None:
         try:
             check_whole(events)
         except MissingEventsError as error:
@@ -153,7 +156,8 @@ class Indexer:
                 for event in in_order(events):
                     self._check_sequence(event)
                     self._projection.apply(event, block)
-                if events:
+                changes = self._change_writer.write(since, block, events)
+                if events or changes:
                     self._connection.execute(
                         "INSERT INTO blocks (number, hash, parent_hash, time) VALUES (?, ?, ?, ?)",
                         (block.number, block.hash, block.parent_hash, block.time),

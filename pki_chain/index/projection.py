@@ -241,18 +241,20 @@ class Projection:
             f"batch {content.batch}", "SELECT profile, lot FROM batches WHERE id = ?", content.batch
         )
         before = self._connection.execute(
-            "SELECT lot, flags, hold_counter, reason, emergency_until FROM certificates WHERE id = ?",
+            "SELECT lot, flags, hold_counter, reason, emergency_until, told FROM certificates WHERE id = ?",
             (content.certificate,),
         ).fetchone()
         # One that lapsed in this lot has its place in it already; its holds outlive the lapse.
         if before is None or before[0] != lot:
             self._connection.execute("UPDATE lots SET used = used + 1 WHERE id = ?", (lot,))
-        flags, hold_counter, reason, emergency_until = (0, 0, 0, 0) if before is None else before[1:]
+        flags, hold_counter, reason, emergency_until, told = (0, 0, 0, 0, 0) if before is None else before[1:]
         read = read_certificate(content.der)
         row: dict[str, object] = {
             "id": content.certificate,
             "sha256": read.sha256,
             "spki_sha256": read.spki_sha256,
+            "key_sha1": read.key_sha1,
+            "key_sha256": read.key_sha256,
             "issuer": read.issuer,
             "serial": read.serial,
             "not_before": read.not_before,
@@ -266,6 +268,7 @@ class Projection:
             "reason": reason,
             "changed_at": block.time,
             "emergency_until": emergency_until,
+            "told": told,
             "der": content.der,
         }
         self._put("certificates", row)

@@ -43,21 +43,21 @@ from pki_chain.status.certificate_status import CertificateFacts, derive_status
 MAX_FOUND: Final = 100
 """Most certificates that a look-up returns."""
 
-_FACTS: Final = (
+FACTS: Final = (
     "c.state, c.flags, c.hold_counter, c.reason, c.changed_at, c.emergency_until, c.not_after, c.profile, c.lot,"
     " c.batch, c.entry, b.accepted, b.rejected, b.submitted_at, b.window_end, b.decided_at,"
     " coalesce(k.reason, 0), coalesce(k.blocked_at, 0)"
 )
-_FROM: Final = (
+FACTS_FROM: Final = (
     " FROM certificates c JOIN batches b ON b.id = c.batch LEFT JOIN key_blocks k ON k.spki_sha256 = c.spki_sha256"
 )
 _STATUS: Final = (
     f"SELECT h.number, h.time, h.hash, h.fault, p.age_bound_s, p.cut_off_s, found.*"  # noqa: S608 - constants only
     " FROM head h LEFT JOIN parameters p"
-    f" LEFT JOIN (SELECT c.id, {_FACTS}{_FROM} WHERE c.sha256 = ?) found"
+    f" LEFT JOIN (SELECT c.id, {FACTS}{FACTS_FROM} WHERE c.sha256 = ?) found"
 )
 _CERTIFICATE: Final = (
-    f"SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, {_FACTS}{_FROM}"
+    f"SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, {FACTS}{FACTS_FROM}"
 )
 _BATCH: Final = (
     "SELECT id, digest, station, profile, lot, nonce, deadline, station_member, lot_owner, electorate, k, n, count,"
@@ -123,10 +123,30 @@ class ReadModel:
         """
         return self._one(_STATUS, (sha256,))
 
+    def certificate_id_rows(self, key_digest: bytes, serial: str) -> list[tuple[Any, ...]]:
+        """Certificates as OCSP names them: by SHA-1 (20 octets) or SHA-256 of the issuer's key bits, and the serial
+        number in hexadecimal. A self-signed certificate's issuer is itself.
+
+        Columns: issuer (DER of the Name), SHA-256 of the SubjectPublicKeyInfo, then those that `facts_of` takes.
+        """
+        column = "key_sha1" if len(key_digest) == 20 else "key_sha256"
+        return self._all(
+            f"SELECT c.issuer, c.spki_sha256, {FACTS}{FACTS_FROM} WHERE c.{column} = ? AND c.serial = ? LIMIT ?",
+            (key_digest, serial, MAX_FOUND),
+        )
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Answers to a question that this class does not know; only this package has statements."""
+        return self._all(statement, values)
+
+    def version(self) -> int:
+        """A number that changes with every commit of the indexer, for this thread's connection; it costs nothing."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
     def facts(self, digests: Sequence[bytes]) -> dict[bytes, tuple[CertificateId, CertificateFacts]]:
         """Id and facts of those certificates among these SHA-256 that are known."""
         marks = ", ".join("?" for _ in digests)
-        rows = self._all(f"SELECT c.sha256, c.id, {_FACTS}{_FROM} WHERE c.sha256 IN ({marks})", digests)
+        rows = self._all(f"SELECT c.sha256, c.id, {FACTS}{FACTS_FROM} WHERE c.sha256 IN ({marks})", digests)
         return {row[0]: (CertificateId(row[1]), facts_of(row[2:])) for row in rows}
 
     def certificate(self, sha256: bytes) -> CertificateRecord | None:

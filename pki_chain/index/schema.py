@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     # `fault` is set once the ledger contradicted what is stored: then nobody answers until a rebuild.
@@ -115,6 +115,9 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
             "id": bytes,
             "sha256": bytes,
             "spki_sha256": bytes,
+            # Of the key's bits alone, as OCSP names an issuer's key (RFC 6960 §4.1.1).
+            "key_sha1": bytes,
+            "key_sha256": bytes,
             "issuer": bytes,
             "serial": str,
             "not_before": int,
@@ -129,10 +132,13 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
             "reason": int,
             "changed_at": int,
             "emergency_until": int,
+            # The state that the change feed told last; 0 before it told any.
+            "told": int,
             "der": bytes,
         },
         "id",
     ),
+    "changes": ({"position": int, "kind": str, "certificate": bytes, "reason": int}, "position"),
     "names": ({"certificate": bytes, "kind": str, "value": str}, ("certificate", "kind", "value")),
     "key_blocks": ({"spki_sha256": bytes, "reason": int, "by_proof": int, "blocked_at": int}, "spki_sha256"),
 }
@@ -145,8 +151,14 @@ INDEXES: Final = (
     ("entries", ("certificate",), False),
     ("certificates", ("sha256",), True),
     ("certificates", ("spki_sha256",), False),
+    ("certificates", ("key_sha1", "serial"), False),
+    ("certificates", ("key_sha256", "serial"), False),
     ("certificates", ("issuer", "serial"), False),
+    ("certificates", ("told", "profile"), False),
+    ("certificates", ("emergency_until",), False),
+    ("certificates", ("not_after",), False),
     ("certificates", ("lot",), False),
+    ("certificates", ("batch",), False),
     ("names", ("value",), False),
 )
 
