@@ -46,6 +46,7 @@ if [ "$what" = dev ]; then
   need pkg-config pkg-config
   need swig swig
   need pcscd pcscd
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
   [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages+=(vsmartcard-vpcd)
   [ -e /usr/include/PCSC/winscard.h ] || packages+=(libpcsclite-dev)
   [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h" ] || packages+=(python3-dev)

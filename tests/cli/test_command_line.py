@@ -49,6 +49,8 @@ COMMANDS = (
     "certificate release",
     "certificate revoke",
     "certificate block-key",
+    "subscribers check",
+    "subscribers demo",
     "demo",
     "completion",
 )
