@@ -75,6 +75,8 @@ class Role(IntEnum):
     DUTY = 2
     ENDORSER = 3
     STATION = 4
+    REGISTRAR = 5
+    """Registers and activates people's identities, holds them, and begins the replacement of a key."""
 
 
 class NameKind(IntEnum):

@@ -27,7 +27,8 @@ interface IConsortium {
         Administrator,
         Duty,
         Endorser,
-        Station
+        Station,
+        Registrar // of people's identities
     }
 
     /// @param name Registered name: the O of every subject of this member; UTF-8, 1 to 64 octets, unique.

@@ -14,7 +14,7 @@ from pki_chain.errors import NotFoundError
 if TYPE_CHECKING:
     from pki_chain.ports import Address, Role
 
-ROLES = ("administrator", "duty", "endorser", "station")
+ROLES = ("administrator", "duty", "endorser", "station", "registrar")
 
 role_option = click.option("--role", type=click.Choice(ROLES), help="[default: the one that the ledger has it in]")
 key_option = click.option(

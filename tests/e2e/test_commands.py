@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import MemberConfig
 from pki_chain.demo.bad_certificates import certificate
 from pki_chain.demo.processes import free_port
-from pki_chain.demo.stage import AUTHORITY, FIRST_EUI, LAST_EUI, OEM, OPERATOR, REALM, VENDOR, Stage
+from pki_chain.demo.stage import AUTHORITY, FIRST_EUI, LAST_EUI, OEM, OPERATOR, ORGANISATION, REALM, VENDOR, Stage
 from pki_chain.errors import RefusedError
 from pki_chain.ports import Role
 from pki_chain.station.gateway_client import GatewayClient
@@ -25,9 +26,12 @@ from pki_chain.station.orders import relay
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import SMALL_CELL, SanType
+from pki_chain.x509.reasons import Reason
 from pki_chain.x509.self_signed import create_key, issue, store_key
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chain, pytest.mark.xdist_group("commands")]
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "device"
 
 REFUSED, NOT_FOUND, UNAVAILABLE, BAD_INPUT, CONFIGURATION = 77, 66, 69, 65, 78
 
@@ -205,7 +209,7 @@ def _issue(key: ec.EllipticCurvePrivateKey, stage: Stage) -> bytes:
     )
 
 
-@pytest.mark.parametrize("role", ["endorser", "duty", "administrator", "station"])
+@pytest.mark.parametrize("role", ["endorser", "duty", "administrator", "station", "registrar"])
 def test_accounts_are_added_suspended_and_restored(shared_stage: Stage, device: str, role: str) -> None:
     account = ("consortium", "account")
     label = f"second-{role}"
@@ -298,3 +302,27 @@ def test_a_founding_that_fails_leaves_no_keys_behind(shared_stage: Stage, tmp_pa
         expected=(BAD_INPUT,),
     )
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.openssl
+@pytest.mark.java
+@pytest.mark.go
+def test_what_openssl_keytool_and_go_made_is_enrolled(shared_stage: Stage, lot: int, tmp_path: Path) -> None:
+    """Devices without Python, from their own tool to a status at another member's gateway."""
+    tools = (("./openssl.sh",), EXAMPLES), (("./keytool.sh",), EXAMPLES), (("go", "run", "."), EXAMPLES / "go")
+    made = []
+    for number, (tool, source) in enumerate(tools):
+        name = f"{LAST_EUI - number:012x}.{REALM}"
+        command = [*tool, ORGANISATION, name, "3653", str(tmp_path)]
+        finished = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+        made.append(finished.stdout.strip())
+    enrolled = shared_stage.tally(VENDOR, "station", "submit", *made, "--lot", str(lot)).content
+    states = {each["source"]: each["state"] for each in enrolled["certificates"]}
+    assert [states[Path(path).name] for path in made] == ["valid"] * 3
+    for path in made:
+        shared_stage.wait_for_state(hashlib.sha256(Path(path).read_bytes()).hexdigest(), "valid")
+    outside = [*tools[0][0], ORGANISATION, f"{LAST_EUI + 1:012x}.{REALM}", "3653", str(tmp_path)]
+    stranger = subprocess.run(outside, cwd=EXAMPLES, capture_output=True, text=True, check=True).stdout.strip()
+    refused = shared_stage.tally(VENDOR, "station", "submit", stranger, "--lot", str(lot), expected=(REFUSED,)).content
+    (entry,) = (each for each in refused["certificates"] if each["source"] == Path(stranger).name)
+    assert entry["reason"] == Reason.NAME_NOT_IN_LOT.label
