@@ -1,0 +1,86 @@
+"""HTTP to one provider: TLS, no redirects, no proxies by surprise, bounded in time and size."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sim_applet_tools.agent.issuer import verify_issuer
+from sim_applet_tools.errors import ProviderAnswerError, ProviderUnavailableError
+
+MAX_ANSWER_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """Status, headers in lower case, and body of one answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpConnection:
+    """Keeps one connection to the issuer's host and opens it anew where it broke. `ca_file` replaces the system's roots."""
+
+    def __init__(self, issuer: str, *, timeout_s: float = 10.0, ca_file: str | None = None) -> None:
+        verify_issuer(issuer)
+        parts = urlsplit(issuer)
+        self._host, self._port, self._path = parts.hostname or "", parts.port, parts.path
+        self._issuer = issuer
+        self._timeout_s = timeout_s
+        self._context = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+        self._open: http.client.HTTPConnection | None = None
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> HttpAnswer:
+        """The answer to one call; `ProviderUnavailableError` where there is none, `ProviderAnswerError` if too long."""
+        is_reused = self._open is not None
+        try:
+            return self._ask_once(method, path, headers, body)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            self.close()
+            if not is_reused or method == "POST":  # a POST may have been taken in: whoever called decides
+                raise self._unavailable(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unavailable(error) from error
+        try:
+            return self._ask_once(method, path, headers, body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _ask_once(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> HttpAnswer:
+        if self._open is None:
+            self._open = self._connection()
+        self._open.request(method, self._path + path, body=body, headers=dict(headers))
+        response = self._open.getresponse()
+        content = response.read(MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            self.close()
+            raise ProviderAnswerError(
+                f"the provider {self._issuer} answers more than {MAX_ANSWER_BYTES} bytes: tell it"
+            )
+        if response.will_close:
+            self.close()
+        return HttpAnswer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._context)
+
+    def _unavailable(self, error: Exception) -> ProviderUnavailableError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = f"its certificate is not trusted ({error.verify_message}): do not go on; check the address"
+        else:
+            why = f"{type(error).__name__}: check the network and the address, and try again"
+        return ProviderUnavailableError(f"the provider {self._issuer} cannot be reached: {why}", detail=str(error))
