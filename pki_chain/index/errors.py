@@ -29,3 +29,7 @@ class NotReadyError(TallyError):
     code: ClassVar[str] = "not-ready"
     http_status: ClassVar[int] = 503
     exit_code: ClassVar[int] = 75
+
+
+class MissingEventsError(Exception):
+    """Events that must have been there were not given. It never leaves this package."""

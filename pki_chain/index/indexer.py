@@ -19,8 +19,8 @@ from pki_chain import ports
 from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.index import schema
 from pki_chain.index.change_writer import ChangeWriter
-from pki_chain.index.errors import IndexBusyError, IndexFaultError
-from pki_chain.index.projection import MissingEventsError, Projection, check_whole, in_order
+from pki_chain.index.errors import IndexBusyError, IndexFaultError, MissingEventsError
+from pki_chain.index.projection import Projection, check_whole, in_order
 from pki_chain.ports import Block, LedgerReader, LoggedEvent
 
 BLOCKS_A_REQUEST: Final = 500

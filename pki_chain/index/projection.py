@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from pki_chain import ports
 from pki_chain.index.certificate_row import CertificateRow, read_certificate
+from pki_chain.index.errors import MissingEventsError
+from pki_chain.index.identity_projection import IdentityProjection
 from pki_chain.ports import Block, HoldFlag, HoldKind, LoggedEvent
 from pki_chain.status.certificate_status import HOLD_REASON, HOLDS, STORED_REVOKED, effective_flags
 
@@ -21,10 +23,6 @@ FLAG_OF: Final = {
     HoldKind.CONSORTIUM: HoldFlag.CONSORTIUM,
     HoldKind.EMERGENCY: HoldFlag.EMERGENCY,
 }
-
-
-class MissingEventsError(Exception):
-    """Events that must have been there were not given."""
 
 
 def map_bytes(bit_map: int) -> bytes:
@@ -76,6 +74,7 @@ class Projection:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._identities = IdentityProjection(connection)
         self._handlers: Final[dict[type, Callable[[Any, Block, LoggedEvent], None]]] = {
             ports.MemberChanged: self._member,
             ports.AccountChanged: self._account,
@@ -97,6 +96,7 @@ class Projection:
             ports.CertificateReleased: self._released,
             ports.CertificateRevoked: self._revoked,
             ports.KeyBlocked: self._key_blocked,
+            **self._identities.handlers,
         }
 
     def apply(self, event: LoggedEvent, block: Block) -> None:
@@ -350,3 +350,4 @@ class Projection:
     def _key_blocked(self, content: ports.KeyBlocked, block: Block, _: LoggedEvent) -> None:
         row: dict[str, object] = {"spki_sha256": content.spki_hash, "reason": content.reason}
         self._put("key_blocks", {**row, "by_proof": int(content.by_proof), "blocked_at": block.time})
+        self._identities.key_blocked(content.spki_hash, block)

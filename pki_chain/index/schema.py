@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     # `fault` is set once the ledger contradicted what is stored: then nobody answers until a rebuild.
@@ -141,6 +141,56 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     "changes": ({"position": int, "kind": str, "certificate": bytes, "reason": int}, "position"),
     "names": ({"certificate": bytes, "kind": str, "value": str}, ("certificate", "kind", "value")),
     "key_blocks": ({"spki_sha256": bytes, "reason": int, "by_proof": int, "blocked_at": int}, "spki_sha256"),
+    # People's identities; next_* is the key of a waiting replacement, next_x NULL where none waits.
+    "identities": (
+        {
+            "id": bytes,
+            "operator": int,
+            "x": bytes,
+            "y": bytes,
+            "spki_sha256": bytes,
+            "attestation": int,
+            "card_enforced": int,
+            "emulator": int,
+            "held": int,
+            "revoked": int,
+            "reason": int,
+            "counter": int,
+            "key_count": int,
+            "registered_at": int,
+            "key_since": int,
+            "activated_at": int,
+            "changed_at": int,
+            "next_x": bytes,
+            "next_y": bytes,
+            "next_attestation": int,
+            "next_card_enforced": int,
+            "next_emulator": int,
+            "next_by": str,
+            "next_at": int,
+        },
+        "id",
+    ),
+    "identity_keys": (
+        {
+            "identity": bytes,
+            "number": int,
+            "x": bytes,
+            "y": bytes,
+            "attestation": int,
+            "card_enforced": int,
+            "emulator": int,
+            "since": int,
+            "until": int,
+            "by_old_key": int,
+        },
+        ("identity", "number"),
+    ),
+    "identity_changes": ({"position": int, "kind": str, "identity": bytes, "time": int}, "position"),
+    "identity_refusals": (
+        {"identity": bytes, "x": bytes, "operator": int, "refusal": int, "refused_at": int},
+        ("identity", "x"),
+    ),
 }
 
 INDEXES: Final = (
@@ -160,6 +210,8 @@ INDEXES: Final = (
     ("certificates", ("lot",), False),
     ("certificates", ("batch",), False),
     ("names", ("value",), False),
+    ("identities", ("spki_sha256",), False),
+    ("identity_keys", ("x",), True),
 )
 
 

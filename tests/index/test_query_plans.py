@@ -22,7 +22,9 @@ _LISTS = ("FROM lots l JOIN members",)
 """The latest lots, by descending number up to a limit: a scan that ends early."""
 
 
-def scans(connection: sqlite3.Connection, statements: list[str]) -> list[tuple[str, str]]:
+def scans(
+    connection: sqlite3.Connection, statements: list[str], growing: tuple[str, ...] = GROWING
+) -> list[tuple[str, str]]:
     """Statements that read a growing table from its beginning to its end, and how SQLite says it."""
     found = []
     for statement in statements:
@@ -31,7 +33,7 @@ def scans(connection: sqlite3.Connection, statements: list[str]) -> list[tuple[s
         for *_, detail in connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
             verb, _, rest = detail.partition(" ")
             table = rest.partition(" ")[0]
-            if verb == "SCAN" and _ALIASES.get(table, table) in GROWING:
+            if verb == "SCAN" and _ALIASES.get(table, table) in growing:
                 found.append((statement, detail))
     return found
 
