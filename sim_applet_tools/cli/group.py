@@ -8,6 +8,7 @@ from sim_applet_tools.cli.emulate import emulate
 from sim_applet_tools.cli.inspect import doctor, info, readers
 from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
 from sim_applet_tools.cli.output import SimGroup
+from sim_applet_tools.cli.personalise import activate, personalise_command
 from sim_applet_tools.cli.pin import pin
 from sim_applet_tools.cli.raw import apdu, script, trace
 
@@ -17,5 +18,22 @@ def sim() -> None:
     """SIM cards with an IoT SAFE applet: look at them, use their keys, emulate one."""
 
 
-for command in (readers, info, doctor, keygen, public_key, sign, csr, certificate, pin, apdu, script, trace, emulate):
+COMMANDS = (
+    readers,
+    info,
+    doctor,
+    keygen,
+    public_key,
+    sign,
+    csr,
+    certificate,
+    pin,
+    personalise_command,
+    activate,
+    apdu,
+    script,
+    trace,
+    emulate,
+)
+for command in COMMANDS:
     sim.add_command(command)

@@ -23,7 +23,7 @@ def change(card: CardChoice, pin_file: str | None, new_pin_file: str | None, as_
     """Change the PIN, 6 to 8 digits. On a new card: from the transport PIN to your own, which activates it."""
     with card.applet() as applet:
         approval = ApprovalCard(applet)
-        old, new = read_secret(pin_file, "PIN that holds now"), _new_pin(new_pin_file)
+        old, new = read_secret(pin_file, "PIN that holds now"), read_new_pin(new_pin_file)
         with approval.transaction():
             approval.change_pin(old, new)
             state = approval.status().state_name
@@ -39,14 +39,15 @@ def unblock(card: CardChoice, puk_file: str | None, new_pin_file: str | None, as
     """Set a new PIN with the PUK."""
     with card.applet() as applet:
         approval = ApprovalCard(applet)
-        puk, new = read_secret(puk_file, "PUK"), _new_pin(new_pin_file)
+        puk, new = read_secret(puk_file, "PUK"), read_new_pin(new_pin_file)
         with approval.transaction():
             approval.unblock_pin(puk, new)
             state = approval.status().state_name
     print_result({"unblocked": True, "state": state}, f"PIN set; the card is {state}", as_json=as_json)
 
 
-def _new_pin(path: str | None) -> str:
+def read_new_pin(path: str | None) -> str:
+    """From a file, or typed twice without echo."""
     if path is not None:
         return read_secret(path, "new PIN")
     return str(click.prompt("new PIN", hide_input=True, confirmation_prompt=True, err=True))

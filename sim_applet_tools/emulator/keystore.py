@@ -140,5 +140,13 @@ class EncryptedFileStore:
         raise ReaderBusyError(f"another process has the card file {self._path} open: stop it first")
 
 
+def is_card_file(path: Path) -> bool:
+    """Whether `path` is a file that begins as a card file does; a half-written `.new` beside one is none."""
+    if path.suffix == ".new" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def _cipher(passphrase: str, salt: bytes) -> AESGCM:
     return AESGCM(Scrypt(salt, length=32, n=SCRYPT_COST, r=8, p=1).derive(passphrase.encode()))

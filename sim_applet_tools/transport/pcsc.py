@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -133,6 +133,22 @@ def wait_for_removal(reader: str, wait_s: float, events_before: int | None = Non
             if time.monotonic() >= deadline:
                 raise ReaderBusyError(f"reader {reader!r}: the card is still there: take it out")
             _wait_for_change(context, [reader], deadline)
+
+
+def wait_for_cards(pattern: str, seen: Mapping[str, int], wait_s: float) -> list[ReaderState]:
+    """Readers that match `pattern` with a card that was not there yet; empty where none came within `wait_s`.
+
+    `seen` holds the `events` of each reader's card that is known already: a card taken out and put back is new again.
+    """
+    deadline = time.monotonic() + wait_s
+    with _context() as context:
+        while True:
+            chosen = [name for name in _names(context) if matches(name, pattern)]
+            states = [_state(context, name) for name in chosen]
+            new = [state for state in states if state.has_card and seen.get(state.name) != state.events]
+            if new or time.monotonic() >= deadline:
+                return new
+            _wait_for_change(context, chosen, deadline)
 
 
 class PcscTransport:
