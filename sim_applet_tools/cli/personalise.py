@@ -67,11 +67,11 @@ def personalise_command(
     lost: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make keys, possession proofs and PINs on new cards.
+    """Make keys, proofs and PINs on a stack of new cards.
 
-    Each card gets one identity of BATCH (from tally identity prepare). Everything goes to the folder BATCH.cards beside BATCH: registrations.jsonl for the operator, pin-letters.jsonl for
-    print, cards.jsonl (who has which ICCID) for the subscriber base. Run it again after anything went wrong: a card
-    that was pulled is taken up where it was.
+    Each card gets one identity of BATCH (from tally identity prepare). Everything goes to the folder BATCH.cards beside
+    BATCH: registrations.jsonl for the operator, pin-letters.jsonl for print, cards.jsonl (who has which ICCID) for the
+    subscriber base. Run it again after anything went wrong: a card that was pulled is taken up where it was.
     """
     batch = load_batch(batch_file)
     attester = _attester(attester_key, attester_passphrase_file)
@@ -120,7 +120,7 @@ def activate(
     new_pin_file: str | None,
     as_json: bool,
 ) -> None:
-    """Take a card over: change its transport PIN, sign for the operator.
+    """Take a card over: change its PIN, then sign.
 
     The signature says that the card is in the right hands; the operator puts it on the ledger (tally identity
     activate).
