@@ -10,11 +10,10 @@ from pki_chain.index.identity_records import (
     IdentityChange,
     IdentityKeyRecord,
     IdentityRecord,
-    IdentityRefusalRecord,
     ReplacementRecord,
 )
 from pki_chain.index.queries import ReadModel
-from pki_chain.ports import Address, Attestation, CardKey, IdentityRefusal
+from pki_chain.ports import Address, Attestation, CardKey
 
 MAX_CHANGES: Final = 1_000
 """Most changes that one answer has."""
@@ -63,13 +62,6 @@ class Identities:
     def end(self, block: int) -> int:
         """The greatest position that a block can have: everything up to and with it lies at or before."""
         return (block + 1) * POSITIONS_A_BLOCK - 1
-
-    def refusal(self, identity: bytes, x: bytes = bytes(32)) -> IdentityRefusalRecord | None:
-        """Why an entry for this identity and key had no effect; for activations `x` is zeros."""
-        rows = self._read_model.rows(
-            "SELECT refusal, operator, refused_at FROM identity_refusals WHERE identity = ? AND x = ?", (identity, x)
-        )
-        return IdentityRefusalRecord(IdentityRefusal(rows[0][0]), rows[0][1], rows[0][2]) if rows else None
 
 
 def _key(row: Sequence[Any]) -> CardKey:

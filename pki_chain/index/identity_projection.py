@@ -19,7 +19,7 @@ _NO_REPLACEMENT: Final = (
 
 
 class IdentityProjection:
-    """Applies events to the tables `identities`, `identity_keys`, `identity_changes` and `identity_refusals`.
+    """Applies events to the tables `identities`, `identity_keys` and `identity_changes`.
 
     The caller holds the transaction. Raises `MissingEventsError` for an identity that was never registered.
     """
@@ -66,12 +66,8 @@ class IdentityProjection:
         self._add_key(content.identity, 0, key, block, by_old_key=False)
         self._tell("registered", content.identity, block)
 
-    def _refused(self, content: ports.IdentityEntryRefused, block: Block, _: LoggedEvent) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO identity_refusals (identity, x, operator, refusal, refused_at)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (content.identity, content.x, content.operator, int(content.refusal), block.time),
-        )
+    def _refused(self, content: ports.IdentityEntryRefused, block: Block, event: LoggedEvent) -> None:
+        """Nothing changed; who sent it reads the reason from its transaction."""
 
     def _activated(self, content: ports.IdentityActivated, block: Block, _: LoggedEvent) -> None:
         self._change("activated", content.identity, block, "activated_at = ?", block.time)

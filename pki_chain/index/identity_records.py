@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from pki_chain.ports import Address, CardKey, IdentityRefusal, IdentityState
+from pki_chain.ports import Address, CardKey, IdentityState
 
 _P256_SPKI: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """SubjectPublicKeyInfo of a P-256 key up to its coordinates. Source: RFC 5480 §2."""
@@ -84,12 +84,3 @@ class IdentityChange:
     kind: str
     identity: bytes
     time: int
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityRefusalRecord:
-    """The last refusal of an entry for this identity and key (`x`; zeros for an activation)."""
-
-    refusal: IdentityRefusal
-    operator: int
-    refused_at: int

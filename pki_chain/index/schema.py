@@ -187,10 +187,6 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
         ("identity", "number"),
     ),
     "identity_changes": ({"position": int, "kind": str, "identity": bytes, "time": int}, "position"),
-    "identity_refusals": (
-        {"identity": bytes, "x": bytes, "operator": int, "refusal": int, "refused_at": int},
-        ("identity", "x"),
-    ),
 }
 
 INDEXES: Final = (

@@ -170,14 +170,10 @@ def test_a_blocked_key_is_told_of(followed: Followed) -> None:
     assert not followed.record().is_key_blocked
 
 
-def test_a_refused_entry_is_kept_with_its_reason(followed: Followed) -> None:
-    assert followed.identities.refusal(ID, card_key(1).x) is None
+def test_a_refused_entry_changes_nothing(followed: Followed) -> None:
     followed.say(ports.IdentityEntryRefused(ID, OPERATOR, card_key(1).x, IdentityRefusal.BAD_PROOF))
-    refusal = followed.identities.refusal(ID, card_key(1).x)
-    assert refusal is not None
-    assert refusal.refusal is IdentityRefusal.BAD_PROOF
-    assert followed.identities.refusal(ID) is None
     assert followed.identities.identity(ID) is None
+    assert followed.identities.changes(0) == ()
 
 
 @pytest.mark.parametrize(
@@ -210,10 +206,9 @@ def test_no_question_scans(followed: Followed) -> None:
     followed.record(b"\x01" * 32)
     followed.identities.keys(ID)
     followed.identities.changes(5)
-    followed.identities.refusal(ID)
     followed.identities.of_key(b"\x01" * 32)
-    assert len(statements) == 5
-    growing = ("identities", "identity_keys", "identity_changes", "identity_refusals", "i")
+    assert len(statements) == 4
+    growing = ("identities", "identity_keys", "identity_changes", "i")
     assert scans(connection, statements, growing) == []
 
 
