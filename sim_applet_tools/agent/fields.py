@@ -124,6 +124,11 @@ class Fields:
             self.fail(f"{name} is no list of {least} to {most}")
         return value
 
+    def rest(self) -> dict[str, Any]:
+        """All members not taken yet, for an object whose names are data."""
+        left, self._left = self._left, {}
+        return left
+
     def end(self) -> None:
         if self._left:
             self.fail(f"unknown members {', '.join(sorted(self._left))[:100]}")

@@ -24,7 +24,7 @@ class HttpAnswer:
 
 
 class HttpConnection:
-    """Keeps one connection to the issuer's host and opens it anew where it broke. `ca_file` replaces the system's roots."""
+    """Keeps one connection to the issuer's host, opened anew where it broke. `ca_file` replaces the system's roots."""
 
     def __init__(self, issuer: str, *, timeout_s: float = 10.0, ca_file: str | None = None) -> None:
         verify_issuer(issuer)

@@ -239,14 +239,14 @@ def _problem(answer: HttpAnswer) -> tuple[str, str, int | None]:
 
 _EXPLAINED = {
     "unknown-challenge": "this login is not known, or over: begin it again",
-    "challenge-taken": "another agent has fetched this login: if that was not you, somebody else saw your code or link; "
-    "begin again, and look at the list of agents on your page",
+    "challenge-taken": "another agent has fetched this login: if that was not you, somebody else saw your code or "
+    "link; begin again, and look at the list of agents on your page",
     "challenge-expired": "this login has run out: begin it again",
     "session-unbound": "the browser that began this login is gone: begin it again",
     "wrong-code": "the code is not the one that the page shows",
     "malformed-approval": "the provider does not accept this agent's approval: update the agent",
-    "context-mismatch": "the provider asked for something else than what you were shown: do not try again, and tell your "
-    "operator",
+    "context-mismatch": "the provider asked for something else than what you were shown: do not try again, and tell "
+    "your operator",
     "signature-invalid": "the ledger holds another key for you than your card's: see `tally sim agent status`",
     "identity-not-active": "your identity is not active on the ledger (held, revoked, or not activated yet)",
 }
