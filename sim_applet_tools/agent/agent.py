@@ -1,4 +1,4 @@
-"""The agent at one provider: opens challenges, has the card sign, says no. Faces show what it returns and ask the person.
+"""The agent at one provider: opens challenges, has the card sign, says no. Faces show it all and ask the person.
 
 Use as a library (a phone's companion, for instance): `Agent.open` -> `Prompt` -> `Agent.approve` or `Agent.refuse`.
 Nothing here approves by itself.
@@ -50,7 +50,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A login that the provider took; mode local is finished by opening `completion_uri` in the browser that began it."""
+    """A login that the provider took. Mode local ends with `completion_uri`, in the browser that began the login."""
 
     completion_uri: str | None
     refused: tuple[str, ...]
@@ -101,7 +101,8 @@ class Agent:
         to; 4. the member's signature on the app's record; 5. that the record is of this app; 6. a domain that was
         verified; 7. that the app is not blocked here. `ChallengeRefusedError` where one fails.
         """
-        with ThreadPoolExecutor(1) as pool:
+        pool = ThreadPoolExecutor(1)
+        try:
             looking = None if self._watch is None else pool.submit(self._watch.look, self.enrolment.identity)
             jwe = self._client.fetch(handle, local_secret, language)
             now = self._clock()
@@ -126,6 +127,8 @@ class Agent:
                     f"you blocked {record.name!r}, so its login was refused: `tally sim agent apps` lifts that"
                 )
             sights = self._sights(lambda: None if looking is None else looking.result(WATCH_WAIT_S))
+        finally:
+            pool.shutdown(wait=False)
         return Prompt(
             challenge=challenge,
             record=record,
