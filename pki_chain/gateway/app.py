@@ -12,9 +12,11 @@ from pki_chain.gateway import problems
 from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
+from pki_chain.gateway.ocsp_answers import OcspCache
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
 from pki_chain.gateway.registers import registers
+from pki_chain.gateway.relying import relying
 from pki_chain.gateway.services import EXTENSION, Services
 from pki_chain.gateway.submissions import submissions
 
@@ -25,6 +27,8 @@ _ROUTE_OF: Final = {
     "certificates.look_up": "lookup",
     "submissions.submit": "submit",
     "submissions.submission": "submission",
+    "relying.ocsp": "ocsp",
+    "relying.ocsp_in_path": "ocsp",
     "orders.order": "order",
     "orders.order_state": "order_state",
 }
@@ -39,7 +43,7 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     parts = Services.build(config, clock)
     app.extensions[EXTENSION] = parts
     problems.register(app)
-    for blueprint in (certificates, submissions, orders, registers, operations):
+    for blueprint in (certificates, submissions, orders, registers, relying, operations):
         app.register_blueprint(blueprint)
 
     @app.after_request
@@ -57,4 +61,5 @@ def create_front(config: MemberConfig, clock: Clock = time.time) -> Front:
     """The application as the HTTP server takes it. Raises as `create_app`."""
     app = create_app(config, clock)
     parts: Services = app.extensions[EXTENSION]
-    return Front(app.wsgi_app, parts.status_answers, parts.counters)
+    ocsp = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
+    return Front(app.wsgi_app, parts.status_answers, parts.counters, ocsp)

@@ -20,6 +20,7 @@ from pki_chain.gateway.status_answers import parse_sha256, status_content
 from pki_chain.index.queries import ReadModel
 from pki_chain.index.records import CertificateRecord
 from pki_chain.status.certificate_status import UNKNOWN, derive_status
+from pki_chain.x509.pem import encode_pem
 
 certificates = Blueprint("certificates", __name__)
 
@@ -55,7 +56,9 @@ def certificate(sha256: str) -> Response:
     if media_type == JSON:
         response = state_answer(_certificate_content(record, moment.block.time), moment)
     else:
-        response = Response(record.der if media_type == DER else _pem(record.der), 200, content_type=media_type)
+        response = Response(
+            record.der if media_type == DER else encode_pem("CERTIFICATE", record.der), 200, content_type=media_type
+        )
         response.headers["Cache-Control"] = cache_control(moment.cache_s)
         response.set_etag(f"{sha256}.{media_type.rpartition('/')[2]}")
         response.make_conditional(request)
@@ -167,10 +170,3 @@ def _certificate_content(record: CertificateRecord, block_time: int) -> dict[str
         "owner": record.owner,
         "status": status_content(derive_status(record.facts, block_time)),
     }
-
-
-def _pem(der: bytes) -> str:
-    """RFC 7468 §5."""
-    text = base64.b64encode(der).decode()
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])

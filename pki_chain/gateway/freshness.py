@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pki_chain.errors import StaleError
@@ -29,6 +29,8 @@ class Moment:
     block: Block
     age_s: float
     cache_s: int
+    age_bound_s: int
+    cut_off_s: int
 
     def content(self) -> dict[str, Any]:
         """The two fields that every answer about state carries."""
@@ -102,4 +104,12 @@ class Freshness:
         parameters = self._read_model.parameters()
         age_s = self.age(block.hash, block.time)
         require_fresh(age_s, parameters.age_bound_s)
-        return Moment(block, age_s, cache_seconds(age_s, parameters.cut_off_s))
+        return Moment(
+            block, age_s, cache_seconds(age_s, parameters.cut_off_s), parameters.age_bound_s, parameters.cut_off_s
+        )
+
+    def again(self, moment: Moment) -> Moment:
+        """A moment of the same block, as old as it is now. Raises `StaleError`."""
+        age_s = self.age(moment.block.hash, moment.block.time)
+        require_fresh(age_s, moment.age_bound_s)
+        return replace(moment, age_s=age_s, cache_s=cache_seconds(age_s, moment.cut_off_s))

@@ -1,5 +1,5 @@
 """What stands between the HTTP server and Flask: bodies within bounds of size, time and number, and the short way for
-`GET /v1/certificates/{sha256}/status`.
+`GET /v1/certificates/{sha256}/status` and for OCSP.
 
 Under plain WSGI the server hands a request on before its body has arrived, so that eight senders who stop half-way
 would hold every thread of a worker for good. Here bodies are awaited without a thread, and a request gets one when it
@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pki_chain.errors import TallyError
 from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.ocsp_answers import MEDIA_TYPE as OCSP_MEDIA_TYPE
+from pki_chain.gateway.ocsp_answers import REQUEST_TYPE, OcspAnswer, OcspCache, read_path
 from pki_chain.gateway.problems import MEDIA_TYPE, problem
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusAnswers
+from pki_chain.status.ocsp_request import OcspRequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -38,6 +41,8 @@ MAX_BODIES_A_CLIENT: Final = 16
 THREADS: Final = 8
 
 _STATUS_PATH: Final = re.compile(r"/v1/certificates/([0-9a-f]{64})/status")
+_OCSP_PATH: Final = "/ocsp/"
+_OCSP_TYPE: Final = REQUEST_TYPE.encode()
 _JSON: Final = (b"content-type", b"application/json")
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
@@ -60,11 +65,13 @@ class Front:
         application: WSGIApplication,
         answers: StatusAnswers,
         counters: Counters,
+        ocsp: OcspCache,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._application = application
         self._answers = answers
         self._counters = counters
+        self._ocsp = ocsp
         self._body_timeout_s = body_timeout_s
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._arriving: Counter[str] = Counter()
@@ -79,6 +86,9 @@ class Front:
                 await _send(send, 200, [*content[0], _length(content[1])], content[1])
                 return
         try:
+            if (asked := await self._ocsp_request(scope, receive)) is not None:
+                await self._send_ocsp(send, self._ocsp.answer(asked))
+                return
             body = await self._body(scope, receive)
         except _NotTakenError as error:
             self._counters.count("other", error.status)
@@ -101,6 +111,24 @@ class Front:
             return None
         self._counters.count("status", 200)
         return [_JSON, _NO_SNIFFING, (b"cache-control", cache_control(cache_s).encode())], content
+
+    async def _ocsp_request(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The request of a GET or POST that OCSP describes; None for everything else, which the route then judges."""
+        method, path = scope["method"], scope["path"]
+        if method == "GET" and path.startswith(_OCSP_PATH):
+            try:
+                return read_path(path[len(_OCSP_PATH) :])
+            except OcspRequestError:
+                return b""
+        if method == "POST" and path == _OCSP_PATH[:-1] and (b"content-type", _OCSP_TYPE) in scope["headers"]:
+            return await self._body(scope, receive)
+        return None
+
+    async def _send_ocsp(self, send: Send, answer: OcspAnswer) -> None:
+        self._counters.count("ocsp", 200)
+        caching = (b"cache-control", cache_control(answer.cache_s).encode())
+        headers = [(b"content-type", OCSP_MEDIA_TYPE.encode()), _NO_SNIFFING, caching]
+        await _send(send, 200, [*headers, _length(answer.content)], answer.content)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         if "//" in scope["path"]:  # Flask would take it for another path or send the client to one

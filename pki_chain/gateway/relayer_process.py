@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,12 +26,13 @@ from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
 from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.relayer import Relayer
-from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE
+from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE, open_status_keys
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.index.indexer import Indexer
 from pki_chain.ports import Block
 
 POLL_S: Final = 0.25
+RENEW_EVERY_S: Final = 3_600.0
 LONGEST_PAUSE_S: Final = 5.0
 
 log = logging.getLogger(__name__)
@@ -54,8 +56,16 @@ def run(config: MemberConfig, stop: threading.Event) -> None:
         def follow() -> None:
             ledger_time.seconds = indexer.advance(stop.is_set).time
 
+        status_keys = open_status_keys(config)
+        renew_at = 0.0
+
         def relay() -> None:
+            nonlocal renew_at
             relayer.step()
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + RENEW_EVERY_S
+                if status_keys.renew(config.member.name, int(time.time())) is not None:
+                    log.warning("a new status key was made: publish its certificate (tally gateway status-key)")
 
         relayer = Relayer(inbox, outbox, Calls(consortium), lambda: ledger_time.seconds)
         relaying = threading.Thread(target=_repeat, args=("relayer", relay, stop), name="relayer")

@@ -25,7 +25,7 @@ from pki_chain.gateway.data_lock import lock_data
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
 from pki_chain.gateway.metrics import Counters
-from pki_chain.gateway.services import INBOX_FILE, Services
+from pki_chain.gateway.services import INBOX_FILE, Services, open_status_keys
 
 STOP_TIMEOUT_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.2
@@ -49,6 +49,7 @@ def run(config: MemberConfig) -> None:
     check_exposure(config)
     with lock_data(config.gateway.data, _EARLY_S) as lock:
         _check_port(config)
+        open_status_keys(config).renew(config.member.name, int(time.time()))
         Services.build(config, time.time)  # what would stop the workers is said here, once
         Inbox(config.gateway.data / INBOX_FILE).close()
         Counters(config.gateway.data / "counters").clear()

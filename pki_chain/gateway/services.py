@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from flask import current_app
 
 from pki_chain.chain.calls import Call, Calls
 from pki_chain.chain.ledger import LedgerClient
+from pki_chain.chain.signer import load_passphrase
 from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import ConsortiumFile, MemberConfig
 from pki_chain.errors import ConfigurationError
@@ -16,18 +18,22 @@ from pki_chain.gateway.audit import AuditLog
 from pki_chain.gateway.freshness import Clock, Freshness
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.ocsp_answers import OcspAnswers
 from pki_chain.gateway.places import Places
 from pki_chain.gateway.rate_limit import RateLimit
 from pki_chain.gateway.status_answers import StatusAnswers
 from pki_chain.gateway.submission_answers import SubmissionAnswers
 from pki_chain.gateway.submission_envelope import EnvelopeJudge, SubmissionEnvelope
+from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Address
+from pki_chain.status.status_key import StatusKeys
 
 INDEX_FILE: Final = "index.sqlite"
 INBOX_FILE: Final = "inbox.sqlite"
 OUTBOX_FILE: Final = "outbox.sqlite"
 AUDIT_FILE: Final = "audit.jsonl"
+STATUS_KEYS: Final = "status-keys"
 EXTENSION: Final = "tiger-tally"
 
 LEDGER_PLACES: Final = 4
@@ -49,7 +55,10 @@ class Services:
     read_model: ReadModel
     inbox: Inbox
     freshness: Freshness
+    change_log: ChangeLog
+    status_keys: StatusKeys
     status_answers: StatusAnswers
+    ocsp_answers: OcspAnswers
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
     ledger: LedgerClient
@@ -67,6 +76,7 @@ class Services:
         data = config.gateway.data
         read_model = ReadModel(data / INDEX_FILE)
         freshness = Freshness(read_model, clock)
+        status_keys = open_status_keys(config)
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
         places = Places(LEDGER_PLACES)
@@ -87,7 +97,10 @@ class Services:
             read_model=read_model,
             inbox=inbox,
             freshness=freshness,
+            change_log=ChangeLog(read_model),
+            status_keys=status_keys,
             status_answers=StatusAnswers(read_model, freshness),
+            ocsp_answers=OcspAnswers(read_model, freshness, status_keys),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
                 read_model,
@@ -117,6 +130,11 @@ def services() -> Services:
     """Those of the application that answers now."""
     found: Services = current_app.extensions[EXTENSION]
     return found
+
+
+def open_status_keys(config: MemberConfig) -> StatusKeys:
+    """The keys that sign answers about status, encrypted with the keystore's passphrase; read when they are needed."""
+    return StatusKeys(config.gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file))
 
 
 def _load_token(config: MemberConfig) -> bytes | None:

@@ -109,14 +109,17 @@ class ChangeLog:
         rows = self._read_model.rows(f"{_CHANGE} WHERE x.position > ? ORDER BY x.position LIMIT ?", (after, limit))
         return tuple(Change(*(*row, self._names(row[3]))) for row in rows)
 
-    def changed_ids(self, after: int, limit: int) -> list[bytes]:
-        """SHA-256 of the keys of certificates that changed after a position, at most so many."""
+    def changed_keys(self, after: int, limit: int) -> list[bytes]:
+        """SHA-1 and SHA-256 of the key bits, as OCSP has them, of certificates that changed after a position.
+
+        Fewer than `limit` are all; no more are given.
+        """
         rows = self._read_model.rows(
-            "SELECT c.spki_sha256 FROM changes x JOIN certificates c ON c.id = x.certificate WHERE x.position > ?"
-            " ORDER BY x.position LIMIT ?",
-            (after, limit),
+            "SELECT c.key_sha1, c.key_sha256 FROM changes x JOIN certificates c ON c.id = x.certificate"
+            " WHERE x.position > ? ORDER BY x.position LIMIT ?",
+            (after, limit // 2),
         )
-        return [row[0] for row in rows]
+        return [digest for row in rows for digest in row]
 
     def has_changed(self, scope: BundleScope, after: int) -> bool:
         """Whether a certificate of this profile and owner changed after a position."""

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from pki_chain.chain.signer import Signer
 from pki_chain.chain.typed_data import TypedTexts, batch_digest
-from pki_chain.config import ConsortiumFile, GatewaySection, LedgerSection, MemberConfig, MemberSection
+from pki_chain.config import ConsortiumFile, GatewaySection, KeystoreSection, LedgerSection, MemberConfig, MemberSection
 from pki_chain.gateway.app import create_app
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.services import EXTENSION, INBOX_FILE, INDEX_FILE, Services
@@ -112,6 +112,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         path=tmp_path / "tally.toml",
         member=MemberSection(1, "Example Mobile"),
         ledger=LedgerSection(tmp_path / "consortium.json", timeout_s=1.0),
+        keystore=KeystoreSection(tmp_path / "keystore", tmp_path / "keystore" / "passphrase"),
         gateway=GatewaySection(data=tmp_path / "data"),
     )
     ledger = RecordedLedger()

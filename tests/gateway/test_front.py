@@ -12,6 +12,7 @@ import pytest
 
 from pki_chain.chain.typed_data import batch_digest
 from pki_chain.gateway.front import MAX_BODIES_A_CLIENT, MAX_BODY_BYTES, Front
+from pki_chain.gateway.ocsp_answers import OcspCache
 from tests.gateway.conftest import Gateway
 from tests.index.recorded_ledger import certificate, certificates
 
@@ -63,7 +64,8 @@ def front(gateway: Gateway) -> Front:
     gateway.ledger.accept(certificates(1))
     gateway.catch_up()
     parts = gateway.services
-    return Front(gateway.client.application.wsgi_app, parts.status_answers, parts.counters, body_timeout_s=0.2)
+    ocsp = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
+    return Front(gateway.client.application.wsgi_app, parts.status_answers, parts.counters, ocsp, body_timeout_s=0.2)
 
 
 def code(body: bytes) -> str:

@@ -1,0 +1,105 @@
+"""OCSP responses: what a status is in OCSP's words, and the signed octets.
+
+Source: RFC 6960 §4.2; RFC 9654. cryptography builds responses about one certificate only, so the octets are written
+here, and signed there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from pki_chain.ports import Status
+from pki_chain.status import encoding
+from pki_chain.status.certificate_status import CertificateStatus
+from pki_chain.status.ocsp_request import NONCE, SHA1, CertId
+from pki_chain.status.status_key import StatusKey
+from pki_chain.x509.object_identifiers import ECDSA_WITH_SHA256
+
+BASIC: Final = bytes.fromhex("2b0601050507300101")
+"""id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1."""
+
+_GOOD: Final = bytes((0x80, 0))
+_UNKNOWN: Final = bytes((0x82, 0))
+_REVOKED_TAG: Final = 1
+_UNSPECIFIED: Final = 0
+
+
+class ResponseStatus(IntEnum):
+    """OCSPResponseStatus of answers without content. Source: RFC 6960 §4.2.1."""
+
+    MALFORMED_REQUEST = 1
+    INTERNAL_ERROR = 2
+    TRY_LATER = 3
+    UNAUTHORIZED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SingleResponse:
+    """What is said about one certificate; times are seconds since 1970."""
+
+    certificate: CertId
+    status: CertificateStatus
+    this_update: int
+    next_update: int
+
+
+def encode_failure(status: ResponseStatus) -> bytes:
+    """An answer that nobody signs. Source: RFC 6960 §2.3."""
+    return encoding.sequence(encoding.enumerated(status))
+
+
+def encode_response(
+    key: StatusKey, produced_at: int, responses: Sequence[SingleResponse], nonce: bytes | None
+) -> bytes:
+    """A signed answer with the signer's certificate; the nonce is repeated."""
+    extensions = b""
+    if nonce is not None:
+        repeated = encoding.extension(NONCE, encoding.octet_string(nonce))
+        extensions = encoding.explicit(1, encoding.sequence(repeated))
+    data = encoding.sequence(
+        encoding.explicit(2, encoding.octet_string(key.key_sha1)),
+        encoding.generalized_time(produced_at),
+        encoding.sequence(*map(_encode_single, responses)),
+        extensions,
+    )
+    basic = encoding.sequence(
+        data,
+        ECDSA_WITH_SHA256,
+        encoding.bit_string(key.sign(data)),
+        encoding.explicit(0, encoding.sequence(key.certificate)),
+    )
+    return encoding.sequence(
+        encoding.enumerated(0),
+        encoding.explicit(0, encoding.sequence(encoding.object_identifier(BASIC), encoding.octet_string(basic))),
+    )
+
+
+def is_about(certificate: CertId, issuer: bytes) -> bool:
+    """Whether the name hash is that of this issuer (DER of the Name)."""
+    if certificate.algorithm == SHA1:
+        return certificate.name_hash == hashlib.sha1(issuer, usedforsecurity=False).digest()
+    return certificate.name_hash == hashlib.sha256(issuer).digest()
+
+
+def _encode_single(response: SingleResponse) -> bytes:
+    return encoding.sequence(
+        response.certificate.encoded,
+        _encode_status(response.status),
+        encoding.generalized_time(response.this_update),
+        encoding.explicit(0, encoding.generalized_time(response.next_update)),
+    )
+
+
+def _encode_status(status: CertificateStatus) -> bytes:
+    """CertStatus. Only what the ledger calls valid is good; submitted, rejected, lapsed, expired and unknown are
+    unknown. Source: RFC 6960 §2.2."""
+    if status.state is Status.VALID:
+        return _GOOD
+    if status.state in {Status.HELD, Status.REVOKED, Status.SUPERSEDED}:
+        reason = b"" if status.reason == _UNSPECIFIED else encoding.explicit(0, encoding.enumerated(status.reason))
+        return encoding.explicit(_REVOKED_TAG, encoding.generalized_time(status.since), reason)
+    return _UNKNOWN
