@@ -6,6 +6,7 @@ import http.client
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from sim_applet_tools.agent.issuer import verify_issuer
@@ -52,6 +53,12 @@ class HttpConnection:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._unavailable(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._open is not None:
