@@ -74,6 +74,13 @@ TYPES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "CloseLot": (("lot", "uint40"), ("deadline", "uint64")),
         "RevokeKey": (("spkiHash", "bytes32"), ("reason", "uint8"), ("deadline", "uint64")),
         "KeyCompromise": (("spkiHash", "bytes32"),),
+        "TrustCheckpoint": (
+            ("termsHash", "bytes32"),
+            ("number", "uint64"),
+            ("blockHash", "bytes32"),
+            ("time", "uint64"),
+            ("sealersHash", "bytes32"),
+        ),
     }
 )
 """Fields of each text, in the order in which they are hashed."""
@@ -144,6 +151,7 @@ class TypedTexts:
     def __init__(self, consortium_file: ConsortiumFile) -> None:
         self._consortium = Domain(consortium_file.chain_id, consortium_file.consortium, consortium_file.salt)
         self._registry = Domain(consortium_file.chain_id, consortium_file.certificate_registry, consortium_file.salt)
+        self._directory = Domain(consortium_file.chain_id, consortium_file.directory, consortium_file.salt)
 
     def submission(self, submission: Submission, batch_digest: bytes) -> TypedData:
         """A station's submission of the batch with this digest (see `batch_digest`)."""
@@ -216,6 +224,19 @@ class TypedTexts:
     def found(self, founding_hash: bytes) -> TypedData:
         """A founder's consent to the founding with this hash (see `founding_hash`)."""
         return TypedData(self._consortium, "Found", {"foundingHash": founding_hash})
+
+    def trust_checkpoint(
+        self, terms_hash: bytes, number: int, block_hash: bytes, time: int, sealers_hash: bytes
+    ) -> TypedData:
+        """A checkpoint for relying parties' trust files (docs/proofs.md); no contract reads it."""
+        message = {
+            "termsHash": terms_hash,
+            "number": number,
+            "blockHash": block_hash,
+            "time": time,
+            "sealersHash": sealers_hash,
+        }
+        return TypedData(self._directory, "TrustCheckpoint", message)
 
 
 def _hold_message(certificate: bytes, kind: HoldKind, reason: int, counter: int, deadline: int) -> dict[str, Any]:

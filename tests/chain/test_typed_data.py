@@ -48,6 +48,7 @@ ALL = [
     TEXTS.propose(2, b"content", 1, 99),
     TEXTS.vote(1, ID, 99, support=True),
     TEXTS.found(ID),
+    TEXTS.trust_checkpoint(ID, 1, ID, 99, ID),
 ]
 
 
