@@ -145,6 +145,12 @@ class WrongParametersError(StatusWordError):
     remedy = "check that --profile fits this card"
 
 
+class ConflictingRuleError(StatusWordError):
+    code = "conflicting-rule"
+    meaning = "the card has an access rule that says otherwise"
+    remedy = "see the rules there are with `tally sim access-rule`, and have the card's issuer delete the other"
+
+
 class WrongOffsetError(StatusWordError):
     code = "wrong-offset"
     meaning = "the offset lies outside of the file"
@@ -203,6 +209,8 @@ _TABLE = (
     _Entry(0x6A83, 0xFFFF, NotFoundError),
     _Entry(0x6A84, 0xFFFF, CardMemoryError),
     _Entry(0x6A86, 0xFFFF, WrongParametersError),
+    _Entry(0x6A88, 0xFFFF, NotFoundError),
+    _Entry(0x6A89, 0xFFFF, ConflictingRuleError),
     _Entry(0x6B00, 0xFF00, WrongOffsetError),
     _Entry(0x6D01, 0xFFFF, SignatureMismatchError),
     _Entry(0x6D00, 0xFFFF, UnknownInstructionError),

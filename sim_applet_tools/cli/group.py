@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sim_applet_tools.cli.access_rule import access_rule
 from sim_applet_tools.cli.emulate import emulate
 from sim_applet_tools.cli.inspect import doctor, info, readers
 from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
@@ -30,6 +31,7 @@ COMMANDS = (
     pin,
     personalise_command,
     activate,
+    access_rule,
     apdu,
     script,
     trace,

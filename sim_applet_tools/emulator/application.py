@@ -9,7 +9,6 @@ from sim_applet_tools.apdu import CommandApdu, ResponseApdu
 from sim_applet_tools.emulator import pin
 from sim_applet_tools.emulator.command_fields import data_objects, require_parameters
 from sim_applet_tools.emulator.image import LifeCycle
-from sim_applet_tools.emulator.keystore import ImageStore
 from sim_applet_tools.emulator.memory import CardMemory, Selection
 from sim_applet_tools.emulator.object_commands import ObjectCommands
 from sim_applet_tools.emulator.refusal import (
@@ -31,12 +30,12 @@ Handler = Callable[[CommandApdu, Selection], bytes]
 
 
 class ApprovalApplication:
-    """Answers commands on any number of selections; durable state goes through `store` before an answer."""
+    """Answers commands on any number of selections; durable state goes through the memory before an answer."""
 
-    def __init__(self, store: ImageStore) -> None:
-        self._memory = CardMemory(store)
-        self._objects = ObjectCommands(self._memory)
-        self._signatures = SignatureCommands(self._memory)
+    def __init__(self, memory: CardMemory) -> None:
+        self._memory = memory
+        self._objects = ObjectCommands(memory)
+        self._signatures = SignatureCommands(memory)
         self._handlers: dict[int, Handler] = {
             0x20: self._verify_pin,
             0x24: self._change_pin_or_put_init,

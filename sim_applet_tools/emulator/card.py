@@ -14,7 +14,7 @@ from sim_applet_tools.apdu import (
 )
 from sim_applet_tools.emulator.application import ApprovalApplication
 from sim_applet_tools.emulator.keystore import ImageStore
-from sim_applet_tools.emulator.memory import Selection
+from sim_applet_tools.emulator.memory import CardMemory, Selection
 from sim_applet_tools.emulator.objects import APPLICATION_ID
 from sim_applet_tools.emulator.refusal import (
     CHANNEL_NOT_OPEN,
@@ -29,6 +29,7 @@ from sim_applet_tools.emulator.refusal import (
     WRONG_OFFSET,
     WRONG_PARAMETERS,
 )
+from sim_applet_tools.emulator.rule_application import RULE_APPLET, RuleApplication
 from sim_applet_tools.errors import InputError
 from sim_applet_tools.tlv import encode_tlv
 
@@ -54,6 +55,9 @@ class LogicalChannel:
     """What is selected on a channel, and what waits there."""
 
     selection: Selection | None = None
+    """Of the approval application."""
+    has_rules: bool = False
+    """Whether the access rules are selected."""
     file: int = MF
     chain: CommandApdu | None = None
     waiting: bytes = b""
@@ -69,11 +73,14 @@ class EmulatedCard:
     is_t1: bool = False
     iccid: str = "8999901000000000001"
     _application: ApprovalApplication | None = field(init=False, default=None)
+    _rules: RuleApplication | None = field(init=False, default=None)
     _channels: dict[int, LogicalChannel] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.store is not None:
-            self._application = ApprovalApplication(self.store)
+            memory = CardMemory(self.store)
+            self._application = ApprovalApplication(memory)
+            self._rules = RuleApplication(memory)
             self.iccid = self._application.iccid
         self.reset()
 
@@ -154,6 +161,8 @@ class EmulatedCard:
             return self._manage_channel(command)
         if channel.selection is not None and self._application is not None:
             return self._application.process(command, channel.selection)
+        if channel.has_rules and self._rules is not None:
+            return self._rules.process(command)
         if command.cla & 0x80:
             return ResponseApdu(b"", WRONG_CLASS)
         if command.ins == SELECT:
@@ -167,9 +176,10 @@ class EmulatedCard:
     def _select_application(self, command: CommandApdu, channel: LogicalChannel) -> ResponseApdu:
         if command.p2 not in {0x00, 0x0C}:
             return ResponseApdu(b"", WRONG_PARAMETERS)
-        if self._application is None or command.data != APPLICATION_ID:
+        if self._application is None or command.data not in {APPLICATION_ID, RULE_APPLET}:
             return ResponseApdu(b"", NOT_FOUND)
-        channel.selection = Selection()
+        channel.has_rules = command.data == RULE_APPLET
+        channel.selection = None if channel.has_rules else Selection()
         return ResponseApdu(b"", 0x9000)
 
     def _manage_channel(self, command: CommandApdu) -> ResponseApdu:

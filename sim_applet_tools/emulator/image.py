@@ -25,7 +25,8 @@ class LifeCycle(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CardImage:
-    """Everything durable. Keys are private scalars of 32 bytes, or empty; PIN and PUK are 8 bytes, or empty."""
+    """Everything durable. Keys are private scalars of 32 bytes, or empty; PIN and PUK are 8 bytes, or empty;
+    `access_rules` are REF-AR-DOs, one after the other."""
 
     iccid: str
     state: LifeCycle = LifeCycle.FRESH
@@ -39,6 +40,7 @@ class CardImage:
     file: bytes = b""
     file_size: int = 0
     flags: int = EMULATOR_FLAG
+    access_rules: bytes = b""
 
     @property
     def is_file_filled(self) -> bool:
@@ -69,7 +71,7 @@ def encode_image(image: CardImage) -> bytes:
 def parse_image(raw: bytes) -> CardImage:
     """Inverse of `encode_image`; keys or types that differ are a `StorageError`."""
     try:
-        document = json.loads(raw)
+        document = {"access_rules": "", **json.loads(raw)}  # files made before there were rules lack them
         values: dict[str, Any] = {
             field.name: bytes.fromhex(document.pop(field.name)) if field.type == "bytes" else document.pop(field.name)
             for field in fields(CardImage)

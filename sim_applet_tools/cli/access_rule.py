@@ -1,0 +1,76 @@
+"""`tally sim access-rule`: which phone app may reach the applet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sim_applet_tools.access_rules import AccessRule, AccessRuleApplet, agent_rule, store_command
+from sim_applet_tools.cli.card_choice import CardChoice, card_options
+from sim_applet_tools.cli.output import json_option, print_result
+from sim_applet_tools.errors import InputError
+from sim_applet_tools.profiles import load_profile
+
+
+@click.command(name="access-rule")
+@card_options
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The phone app's signing certificate, PEM or DER.",
+)
+@click.option("--store", "is_stored", is_flag=True, help="Put the rule for --certificate on the card.")
+@click.option("--print-only", is_flag=True, help="Print the command for the issuer's own tool; needs no card.")
+@json_option
+def access_rule(card: CardChoice, certificate: Path | None, is_stored: bool, print_only: bool, as_json: bool) -> None:
+    """List or store the access rules of phone apps.
+
+    Real cards take a rule through their issuer's secure channel only: --print-only gives the STORE DATA command for the
+    issuer's tool.
+    """
+    rule = None if certificate is None else agent_rule(_application_id(card), _der(certificate))
+    if (is_stored or print_only) and rule is None:
+        raise InputError("say whose rule it is with --certificate")
+    if print_only and rule is not None:
+        command = store_command(rule).encode().hex().upper()
+        print_result({"command": command}, command, as_json=as_json)
+        return
+    with card.transport() as transport:
+        applet = AccessRuleApplet(transport)
+        is_new = applet.store(rule) if is_stored and rule is not None else None
+        rules = [_described(item) for item in applet.rules()]
+    lines = [f"{item['aid'] or 'all applets'}: app {item['app_hash'] or 'any'}, APDUs {item['apdu']}" for item in rules]
+    print_result({"stored": is_new, "rules": rules}, "\n".join(lines) or "no access rules", as_json=as_json)
+
+
+def _application_id(card: CardChoice) -> bytes:
+    if card.application_ids:
+        return card.application_ids[0]
+    return load_profile(card.profile or "tally").application_ids[0]
+
+
+def _der(path: Path) -> bytes:
+    raw = path.read_bytes()
+    try:
+        if raw.lstrip().startswith(b"-----BEGIN"):
+            return x509.load_pem_x509_certificate(raw).public_bytes(Encoding.DER)
+        return x509.load_der_x509_certificate(raw).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise InputError(f"{path} is no X.509 certificate in PEM or DER: {error}") from error
+
+
+def _described(rule: AccessRule) -> dict[str, Any]:
+    words = {True: "always", False: "never", None: "unsaid"}
+    filters = [item.hex().upper() for item in rule.apdu] if isinstance(rule.apdu, tuple) else None
+    return {
+        "aid": None if rule.application_id is None else rule.application_id.hex().upper(),
+        "app_hash": rule.app_hash.hex(),
+        "apdu": filters or words[rule.apdu if isinstance(rule.apdu, bool) else None],
+        "nfc": words[rule.nfc],
+        "package": rule.package,
+        "permissions": None if rule.permissions is None else rule.permissions.hex(),
+    }
