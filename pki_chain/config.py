@@ -248,6 +248,14 @@ class StationSection:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentitySection:
+    """[identity]: an operator's record of its people's identities; `account` registers and activates them."""
+
+    data: Path = Path("data/identity")
+    account: str = "registrar"
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSection:
     """[chain]: the embedded engine, where this member runs it. `chain_id` 0 chooses one at random, once."""
 
@@ -269,6 +277,7 @@ class MemberConfig:
     gateway: GatewaySection = GatewaySection()
     validator: ValidatorSection = ValidatorSection()
     station: StationSection = StationSection()
+    identity: IdentitySection = IdentitySection()
     chain: ChainSection = ChainSection()
 
     @classmethod
@@ -302,6 +311,7 @@ _SECTIONS: Mapping[str, type] = MappingProxyType(
         "gateway": GatewaySection,
         "validator": ValidatorSection,
         "station": StationSection,
+        "identity": IdentitySection,
         "chain": ChainSection,
     }
 )
