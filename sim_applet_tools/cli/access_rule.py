@@ -32,7 +32,7 @@ def access_rule(card: CardChoice, certificate: Path | None, is_stored: bool, pri
     Real cards take a rule through their issuer's secure channel only: --print-only gives the STORE DATA command for the
     issuer's tool.
     """
-    rule = None if certificate is None else agent_rule(_application_id(card), _der(certificate))
+    rule = None if certificate is None else rule_for(certificate, card.profile, card.application_ids)
     if (is_stored or print_only) and rule is None:
         raise InputError("say whose rule it is with --certificate")
     if print_only and rule is not None:
@@ -47,20 +47,16 @@ def access_rule(card: CardChoice, certificate: Path | None, is_stored: bool, pri
     print_result({"stored": is_new, "rules": rules}, "\n".join(lines) or "no access rules", as_json=as_json)
 
 
-def _application_id(card: CardChoice) -> bytes:
-    if card.application_ids:
-        return card.application_ids[0]
-    return load_profile(card.profile or "tally").application_ids[0]
-
-
-def _der(path: Path) -> bytes:
-    raw = path.read_bytes()
+def rule_for(certificate: Path, profile: str | None, application_ids: tuple[bytes, ...]) -> AccessRule:
+    """The rule that lets the app signed with `certificate` reach the applet."""
+    application_id = application_ids[0] if application_ids else load_profile(profile or "tally").application_ids[0]
+    raw = certificate.read_bytes()
+    is_pem = raw.lstrip().startswith(b"-----BEGIN")
     try:
-        if raw.lstrip().startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_certificate(raw).public_bytes(Encoding.DER)
-        return x509.load_der_x509_certificate(raw).public_bytes(Encoding.DER)
+        found = x509.load_pem_x509_certificate(raw) if is_pem else x509.load_der_x509_certificate(raw)
     except ValueError as error:
-        raise InputError(f"{path} is no X.509 certificate in PEM or DER: {error}") from error
+        raise InputError(f"{certificate} is no X.509 certificate in PEM or DER: {error}") from error
+    return agent_rule(application_id, found.public_bytes(Encoding.DER))
 
 
 def _described(rule: AccessRule) -> dict[str, Any]:

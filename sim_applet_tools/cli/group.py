@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sim_applet_tools.cli.access_rule import access_rule
+from sim_applet_tools.cli.agent import agent
 from sim_applet_tools.cli.emulate import emulate
 from sim_applet_tools.cli.inspect import doctor, info, readers
 from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
@@ -36,6 +37,7 @@ COMMANDS = (
     script,
     trace,
     emulate,
+    agent,
 )
 for command in COMMANDS:
     sim.add_command(command)

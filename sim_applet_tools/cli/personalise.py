@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from sim_applet_tools.cli.access_rule import rule_for
 from sim_applet_tools.cli.card_choice import TRACE_KEY, CardChoice, card_options, seen_nonces
 from sim_applet_tools.cli.output import json_option, print_result, read_secret, secret_option, write_file
 from sim_applet_tools.cli.pin import read_new_pin
@@ -45,6 +46,11 @@ GOOD = frozenset({Outcome.FINISHED, Outcome.KNOWN})
 @click.option("--device-key", "with_device_key", is_flag=True, help="Make a device key too, for TLS and a CSR.")
 @click.option("--attester-key", type=click.Path(path_type=Path), help="The personaliser's key, PKCS#8 PEM, encrypted.")
 @click.option("--attester-passphrase-file", metavar="FILE", help="For --attester-key.")
+@click.option(
+    "--app-certificate",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The agent's phone app: let it reach the applet (ARA-M).",
+)
 @click.option("--profile", help=f"How the cards' stack speaks: {', '.join(profile_names())}.")
 @click.option("--aid", "aids", multiple=True, help="AID to try, in hexadecimal; may be given more than once.")
 @click.option("--container", default="01", show_default=True, help="Key container, where a card has not our applet.")
@@ -61,6 +67,7 @@ def personalise_command(
     with_device_key: bool,
     attester_key: Path | None,
     attester_passphrase_file: str | None,
+    app_certificate: Path | None,
     profile: str | None,
     aids: tuple[str, ...],
     container: str,
@@ -76,16 +83,19 @@ def personalise_command(
     batch = load_batch(batch_file)
     attester = _attester(attester_key, attester_passphrase_file)
     names = (profile,) if profile else profile_names()
+    application_ids = tuple(parse_application_id(aid) for aid in aids)
+    rule = None if app_certificate is None else rule_for(app_certificate, profile, application_ids)
     with ExitStack() as stack:
         work = stack.enter_context(Workplace(folder_of(batch_file), batch))
         for iccid in lost:
             work.set_aside(iccid, "given up by hand")
         steps = work.steps(
             [load_profile(name) for name in names],
-            tuple(parse_application_id(aid) for aid in aids),
+            application_ids,
             container=_container(container),
             with_device_key=with_device_key,
             attester=attester,
+            access_rule=rule,
             seen=seen_nonces(),
         )
         failed: list[CardReport] = []

@@ -5,8 +5,9 @@ Before a step changes the card the journal says what is about to be, so that a c
 1. recognise the card by its ICCID; a new one must be fresh and empty, and gets an identity;
 2. make the approval key, and the device key where wanted;
 3. have it sign the possession proof, checked under its key;
-4. write the PIN letter, then set PIN and PUK, which ends the fresh state for good;
-5. read the key back with the transport PIN.
+4. store the access rule of the phone app, where one is wanted;
+5. write the PIN letter, then set PIN and PUK, which ends the fresh state for good;
+6. read the key back with the transport PIN.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sim_applet_tools.access_rules import AccessRule, AccessRuleApplet
 from sim_applet_tools.errors import CardResponseError, ReaderError, SimError
 from sim_applet_tools.iot_safe.commands import Kind, ObjectName
 from sim_applet_tools.iot_safe.pin import APPROVAL_KEY, DEVICE_KEY, ApprovalCard
@@ -74,6 +76,8 @@ class CardSteps:
     """Where a card without our applet makes the key."""
     with_device_key: bool = False
     attester: Attester | None = None
+    access_rule: AccessRule | None = None
+    """For the phone app of the agent; stored where the card has an ARA-M that takes it."""
     seen: SeenNonces = field(default_factory=SeenInMemory)
     clock: Callable[[], float] = time.time
 
@@ -114,6 +118,7 @@ class CardSteps:
         elif state == FRESH:
             record = self._make_key(applet, record)
             record = self._prove(applet, record)
+            record = self._allow_app(applet, record)
         else:
             raise _UnfitCardError("the card was personalised elsewhere after it had got its identity")
         if card is not None:
@@ -122,7 +127,8 @@ class CardSteps:
         if self.attester is not None and not record.is_emulator:
             attestation = self.attester.attest(self.batch, record)
         record = self.journal.note(record, is_finished=True, attestation=attestation)
-        return CardReport(Outcome.FINISHED, "finished", record)
+        detail = "finished" if record.access_rule in {"", "stored"} else f"finished; access rule: {record.access_rule}"
+        return CardReport(Outcome.FINISHED, detail, record)
 
     def _make_key(self, applet: IotSafeApplet, record: CardRecord) -> CardRecord:
         name = APPROVAL_KEY if applet.profile.has_pin else self.container
@@ -151,6 +157,19 @@ class CardSteps:
         name = APPROVAL_KEY if applet.profile.has_pin else self.container
         signature = applet.sign(name, text, key, seen=self.seen)
         return self.journal.note(record, proof=compact_jws(text, signature))
+
+    def _allow_app(self, applet: IotSafeApplet, record: CardRecord) -> CardRecord:
+        if self.access_rule is None or record.access_rule:
+            return record
+        try:
+            AccessRuleApplet(applet.transport).store(self.access_rule)
+            result = "stored"
+        except NotFoundError:
+            result = "the card has no ARA-M"
+        except StatusWordError as error:
+            result = error.message
+        applet.select()
+        return self.journal.note(record, access_rule=result)
 
     def _set_pin(self, card: ApprovalCard, record: CardRecord, *, is_done: bool) -> None:
         letter = self.letters.letter(record.iccid) or self.letters.write(record.iccid)

@@ -30,6 +30,7 @@ class CardRecord:
     device_key: bytes = b""
     proof: str = ""
     attestation: str = ""
+    access_rule: str = ""
     is_card_enforced: bool = False
     is_emulator: bool = False
     is_finished: bool = False

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from sim_applet_tools.access_rules import AccessRule
 from sim_applet_tools.errors import InputError, StorageError
 from sim_applet_tools.iot_safe.commands import ObjectName
 from sim_applet_tools.iot_safe.pin import APPROVAL_KEY
@@ -71,6 +72,7 @@ class Workplace:
         container: ObjectName = APPROVAL_KEY,
         with_device_key: bool = False,
         attester: Attester | None = None,
+        access_rule: AccessRule | None = None,
         seen: SeenNonces | None = None,
     ) -> CardSteps:
         return CardSteps(
@@ -82,6 +84,7 @@ class Workplace:
             container=container,
             with_device_key=with_device_key,
             attester=attester,
+            access_rule=access_rule,
             seen=seen or SeenInMemory(),
         )
 
@@ -139,6 +142,7 @@ def _private_entry(record: CardRecord) -> dict[str, object]:
         "iccid": record.iccid,
         "eid": record.eid or None,
         "device_key": _jwk(record.device_key) if record.device_key else None,
+        "access_rule": record.access_rule or None,
     }
 
 

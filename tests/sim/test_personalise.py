@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
+from sim_applet_tools.access_rules import RULE_APPLET, AccessRuleApplet, agent_rule
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
 from sim_applet_tools.emulator.keystore import MemoryStore
@@ -197,16 +198,18 @@ def _assert_one_finished(folder: Path, batch: Batch, card: EmulatedCard) -> None
 @pytest.mark.parametrize("has_run", [False, True])
 def test_a_card_pulled_at_any_command_is_finished_later(tmp_path: Path, has_run: bool) -> None:
     number, outcomes = 0, set()
+    rule = agent_rule(TALLY[0].application_ids[0], b"certificate")
     while Outcome.FINISHED not in outcomes:
         number += 1
         batch, card, folder = _batch(2), _card(), tmp_path / str(number)
         with Workplace(folder, batch) as work:
             pulled = LoopbackTransport(_PulledAt(card, number, has_run=has_run))
-            outcomes.add(_run(work, pulled, with_device_key=True)[0].outcome)
+            outcomes.add(_run(work, pulled, with_device_key=True, access_rule=rule)[0].outcome)
         with Workplace(folder, batch) as work:
-            again = _run(work, card, with_device_key=True)[0]
+            again = _run(work, card, with_device_key=True, access_rule=rule)[0]
             assert again.outcome in {Outcome.FINISHED, Outcome.KNOWN}, again.detail
         _assert_one_finished(folder, batch, card)
+        assert AccessRuleApplet(LoopbackTransport(card)).rules() == [rule]
     assert number > 20
     assert outcomes == {Outcome.INTERRUPTED, Outcome.FINISHED}
 
@@ -424,6 +427,25 @@ def test_a_personaliser_attests_cards_and_no_emulator(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError):
             verify_attestation(jws, batch, who, whose)
+
+
+def test_the_agents_app_is_let_in_where_the_card_has_rules(tmp_path: Path) -> None:
+    rule = agent_rule(TALLY[0].application_ids[0], b"certificate")
+    card, without = _card(), _card()
+
+    class NoRules(_PulledAt):
+        """Has no ARA-M, as many SIMs."""
+
+        def transmit(self, raw: bytes) -> bytes:
+            return b"\x6a\x82" if RULE_APPLET in raw else self._card.transmit(raw)
+
+    with Workplace(tmp_path / "cards", _batch(2)) as work:
+        first, second = _run(work, card, LoopbackTransport(NoRules(without, 0, has_run=False)), access_rule=rule)
+    assert AccessRuleApplet(LoopbackTransport(card)).rules() == [rule]
+    assert (first.outcome, second.outcome) == (Outcome.FINISHED, Outcome.FINISHED)
+    assert "no ARA-M" in second.detail
+    stored = [line["access_rule"] for line in _lines(work, "cards.jsonl")]
+    assert stored == ["stored", "the card has no ARA-M"]
 
 
 def _changed(**changes: Any) -> bytes:
