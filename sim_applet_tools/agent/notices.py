@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from sim_applet_tools.agent.app_record import AppRecord
@@ -88,7 +89,8 @@ def identity_notices(sight: IdentitySight, card_key_x: bytes, memory: Memory) ->
     if not history or history[-1] != encode_base64url(card_key_x):
         notices.append(Notice("key-not-mine", "alarm"))
     if sight.replacement_due_at:
-        notices.append(Notice("replacement", "alarm", {"due": str(sight.replacement_due_at)}))
+        due = datetime.fromtimestamp(sight.replacement_due_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        notices.append(Notice("replacement", "alarm", {"due": due}))
     if sight.state != "active":
         notices.append(Notice(f"identity-{sight.state}", "alarm" if sight.state == "revoked" else "warning"))
     return notices

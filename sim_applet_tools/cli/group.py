@@ -12,6 +12,7 @@ from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
 from sim_applet_tools.cli.output import SimGroup
 from sim_applet_tools.cli.personalise import activate, personalise_command
 from sim_applet_tools.cli.pin import pin
+from sim_applet_tools.cli.profile_package import profile_package
 from sim_applet_tools.cli.raw import apdu, script, trace
 
 
@@ -33,6 +34,7 @@ COMMANDS = (
     personalise_command,
     activate,
     access_rule,
+    profile_package,
     apdu,
     script,
     trace,

@@ -1,0 +1,159 @@
+"""`tally sim agent`: beside the card, it shows what apps ask and has the card sign the answer."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sim_applet_tools.cli.agent_account import apps, hold, leave, members, status
+from sim_applet_tools.cli.agent_parts import (
+    RichConsole,
+    assembled_agent,
+    card_opener,
+    chosen_language,
+    clock,
+    connection_options,
+    enrolled_at,
+    home_option,
+    identity_watch,
+    language_option,
+    passphrase,
+)
+from sim_applet_tools.cli.card_choice import CardChoice, card_options, seen_nonces
+from sim_applet_tools.cli.output import SimGroup, json_option, print_result, read_secret, secret_option
+from sim_applet_tools.errors import InputError
+
+if TYPE_CHECKING:
+    from sim_applet_tools.agent.app_record import MemberKeys
+
+
+@click.group(cls=SimGroup, short_help="Log in with the card: enrol, approve, watch.")
+def agent() -> None:
+    """Log in with the key on the card: this program shows what an app asks, and the card signs the answer.
+
+    Nothing is approved without the PIN, typed each time.
+    """
+
+
+@agent.command(short_help="Enrol this agent at a provider, with the card.")
+@click.argument("issuer")
+@click.option("--identity", required=True, help="Your identity id (0x and 64 digits), from your operator.")
+@click.option("--label", default=lambda: platform.node()[:64] or "agent", help="What your page calls this agent.")
+@click.option("--member-keys", type=click.Path(path_type=Path, exists=True), help="Pin these members' keys (JSON).")
+@click.option("--fingerprint", help="Pin the provider's list of members' keys if this is its fingerprint.")
+@secret_option("--pin-file", "PIN")
+@home_option
+@connection_options
+@card_options
+@json_option
+def enrol(
+    card: CardChoice,
+    issuer: str,
+    identity: str,
+    label: str,
+    member_keys: Path | None,
+    fingerprint: str | None,
+    pin_file: str | None,
+    home: Path | None,
+    gateway: str | None,
+    ca_file: str | None,
+    key_passphrase_file: str | None,
+    as_json: bool,
+) -> None:
+    """Make a key for this agent and have the card vouch for it at the provider ISSUER.
+
+    The keys of the members that admit apps are pinned now: compare their fingerprint with what a member publishes, or
+    bring them with --member-keys.
+    """
+    from dataclasses import replace
+
+    from sim_applet_tools.agent.enrolment import enrol as enrol_agent
+    from sim_applet_tools.agent.enrolment import load_members, members_fingerprint
+    from sim_applet_tools.agent.home import AgentHome
+    from sim_applet_tools.agent.http_connection import HttpConnection
+    from sim_applet_tools.agent.provider_client import fetch_configuration
+
+    with HttpConnection(issuer, ca_file=ca_file) as connection, card_opener(card) as open_card:
+        configuration = fetch_configuration(issuer, connection)
+        if member_keys is not None:
+            configuration = replace(configuration, members=load_members(member_keys))
+        else:
+            _confirm_members(configuration.members, fingerprint)
+        enrolment = enrol_agent(
+            configuration,
+            identity,
+            label,
+            home=AgentHome(home),
+            connection=connection,
+            open_card=open_card,
+            pin=read_secret(pin_file, "PIN"),
+            passphrase=passphrase(key_passphrase_file),
+            clock=clock,
+            seen=seen_nonces(),
+            watch=identity_watch(gateway),
+        )
+    result = {
+        "issuer": enrolment.issuer,
+        "identity": enrolment.identity,
+        "agent_id": enrolment.agent_id,
+        "expires_at": enrolment.expires_at,
+        "members_fingerprint": members_fingerprint(enrolment.members),
+    }
+    print_result(result, f"enrolled at {issuer} as {label!r}", as_json=as_json)
+
+
+@agent.command("open", short_help="Answer one login, from a page's link.")
+@click.argument("link")
+@home_option
+@connection_options
+@language_option
+@card_options
+@json_option
+def open_link(
+    card: CardChoice,
+    link: str,
+    home: Path | None,
+    gateway: str | None,
+    ca_file: str | None,
+    key_passphrase_file: str | None,
+    language: str | None,
+    as_json: bool,
+) -> None:
+    """Show the login behind LINK (tally-agent://..., or - to read it from standard input) and ask what to do."""
+    from sim_applet_tools.agent.home import AgentHome
+    from sim_applet_tools.agent.issuer import parse_link
+    from sim_applet_tools.agent.terminal import TerminalFace
+
+    hand_over = parse_link(sys.stdin.readline() if link == "-" else link)
+    place = enrolled_at(AgentHome(home), hand_over.issuer)
+    options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
+    with card_opener(card) as open_card, assembled_agent(place, open_card, **options) as parts:
+        face = TerminalFace(parts, RichConsole(), chosen_language(language))
+        decision = face.handle(hand_over.handle, hand_over.local_secret)
+    uri = None if decision.outcome is None else decision.outcome.completion_uri
+    if uri is not None:
+        import webbrowser
+
+        webbrowser.open(uri)
+    print_result({"decision": decision.kind, "completion_uri": uri}, uri or decision.kind, as_json=as_json)
+
+
+for command in (status, hold, apps, members, leave):
+    agent.add_command(command)
+
+
+def _confirm_members(members: tuple[MemberKeys, ...], fingerprint: str | None) -> None:
+    from sim_applet_tools.agent.enrolment import members_fingerprint
+
+    found = members_fingerprint(members)
+    if fingerprint is not None:
+        if "".join(fingerprint.split()) != "".join(found.split()):
+            raise InputError(f"the provider's list of members' keys has the fingerprint {found}: nothing was done")
+        return
+    names = ", ".join(f"{member.name} ({member.member})" for member in members)
+    click.echo(f"members that admit apps: {names}\nfingerprint of their keys: {found}", err=True)
+    click.confirm("Take these keys?", abort=True, err=True)
