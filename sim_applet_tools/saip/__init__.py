@@ -1,0 +1,1 @@
+"""Profile packages of eSIMs (SAIP) with the applet in them."""
