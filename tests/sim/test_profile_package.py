@@ -1,8 +1,8 @@
 """The applet in an eSIM's profile package.
 
 A converter for CAP files may not be shipped, so the load block is made up of components of the right form whose code
-means nothing, and of the applet's own beside it where somebody built that with the vendor's kit. The package around it is
-made up too. What is written is read by this program and by a second reader, from the specification's ASN.1 by way of
+means nothing; where somebody built the applet's own with the vendor's kit, that is tried too. The package around it is
+made up. What is written is read by this program and by a second reader, from the specification's ASN.1 by way of
 pyasn1.
 """
 
