@@ -15,6 +15,7 @@ from pki_chain.gateway.front import MAX_BODY_BYTES, Front
 from pki_chain.gateway.ocsp_answers import OcspCache
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
+from pki_chain.gateway.proofs import proofs
 from pki_chain.gateway.registers import registers
 from pki_chain.gateway.relying import relying
 from pki_chain.gateway.services import EXTENSION, Services
@@ -25,6 +26,7 @@ _ROUTE_OF: Final = {
     "certificates.bulk_status": "bulk_status",
     "certificates.certificate": "certificate",
     "certificates.look_up": "lookup",
+    "proofs.proof": "proof",
     "submissions.submit": "submit",
     "submissions.submission": "submission",
     "relying.ocsp": "ocsp",
@@ -43,7 +45,7 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     parts = Services.build(config, clock)
     app.extensions[EXTENSION] = parts
     problems.register(app)
-    for blueprint in (certificates, submissions, orders, registers, relying, operations):
+    for blueprint in (certificates, proofs, submissions, orders, registers, relying, operations):
         app.register_blueprint(blueprint)
 
     @app.after_request

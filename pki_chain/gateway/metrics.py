@@ -23,6 +23,7 @@ ROUTES: Final = (
     "bulk_status",
     "certificate",
     "lookup",
+    "proof",
     "submit",
     "submission",
     "order",
