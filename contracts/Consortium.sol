@@ -5,6 +5,7 @@ import {MemberRules} from "./MemberRules.sol";
 import {MemberSet} from "./MemberSet.sol";
 import {NameSpaces} from "./NameSpaces.sol";
 import {Nonces} from "./Nonces.sol";
+import {Subjects} from "./Subjects.sol";
 import {TypedDomain} from "./TypedDomain.sol";
 import {ICertificateRegistry} from "./interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
@@ -22,6 +23,7 @@ contract Consortium is IConsortium, TypedDomain {
     bytes32 private constant FOUND_TYPE = keccak256("Found(bytes32 foundingHash)");
     bytes32 private constant SET_ACCOUNT_TYPE =
         keccak256("SetAccount(uint16 member,address account,uint8 role,bool active,uint256 nonce,uint64 deadline)");
+    bytes32 private constant JOIN_TYPE = keccak256("Join(uint16 member,address account,uint8 role)");
     bytes32 private constant PROPOSE_TYPE =
         keccak256("Propose(uint8 kind,bytes32 contentHash,uint256 nonce,uint64 deadline)");
     bytes32 private constant VOTE_TYPE =
@@ -29,6 +31,7 @@ contract Consortium is IConsortium, TypedDomain {
     bytes32 private constant CERTIFICATE_REGISTRY = keccak256("CertificateRegistry");
 
     uint256 private constant MAXIMUM_ACCOUNTS = 32; // of one role in one admission
+    uint256 private constant EXECUTION_WINDOW = 7 days; // from when an adopted proposal can be carried out
 
     bytes32 public immutable override foundersHash;
     address public override directory;
@@ -50,6 +53,7 @@ contract Consortium is IConsortium, TypedDomain {
     mapping(uint64 id => Proposal) private _proposals;
     mapping(uint64 id => MemberSet.Set) private _voted;
     mapping(uint64 id => MemberSet.Set) private _support;
+    mapping(bytes32 subject => uint256 time) private _carriedOutAt;
 
     /// @param foundersHash_ `keccak256(abi.encode(address[] founders))`: nobody else can found it first.
     constructor(bytes32 salt_, bytes32 foundersHash_) TypedDomain(salt_) {
@@ -76,7 +80,7 @@ contract Consortium is IConsortium, TypedDomain {
             if (!_isSigned(founder, structHash, signatures[i])) revert ConsortiumBadSignature(founder);
         }
         for (uint256 i = 0; i < founding.profiles.length; ++i) {
-            _setProfile(founding.profiles[i]);
+            MemberRules.setProfile(_profiles, abi.encode(founding.profiles[i]));
         }
         _setElectorate(founding.electorate, founding.quorum);
         _setParameters(founding.parameters);
@@ -99,15 +103,19 @@ contract Consortium is IConsortium, TypedDomain {
         address administrator,
         uint256 nonce,
         uint64 deadline,
-        bytes calldata signature
+        bytes calldata signature,
+        bytes calldata consent
     ) external {
         bytes32 structHash = keccak256(abi.encode(SET_ACCOUNT_TYPE, memberId, who, role, active, nonce, deadline));
         _useNonce(administrator, nonce);
         uint16 signerMember = _requireSigned(administrator, deadline, structHash, signature);
         if (signerMember != memberId) revert ConsortiumNotAuthorised(administrator);
 
-        _setAccount(memberId, who, role, active);
+        bool isNew = _setAccount(memberId, who, role, active);
         if (_activeAdministrators[memberId] == 0) revert ConsortiumBadAccount(who);
+        if (isNew && !_isSigned(who, keccak256(abi.encode(JOIN_TYPE, memberId, who, role)), consent)) {
+            revert ConsortiumBadSignature(who);
+        }
     }
 
     // Votes
@@ -121,7 +129,7 @@ contract Consortium is IConsortium, TypedDomain {
         uint64 deadline,
         bytes calldata signature
     ) external returns (uint64 id) {
-        bytes32 contentHash = keccak256(content);
+        bytes32 contentHash = _contentHash(kind, content);
         bytes32 structHash = keccak256(abi.encode(PROPOSE_TYPE, kind, contentHash, nonce, deadline));
         _useNonce(administrator, nonce);
         uint16 proposer = _requireSigned(administrator, deadline, structHash, signature);
@@ -132,8 +140,9 @@ contract Consortium is IConsortium, TypedDomain {
         made.kind = kind;
         made.member = proposer;
         made.contentHash = contentHash;
+        made.madeAt = uint40(block.timestamp);
         made.expiresAt = uint40(block.timestamp + _parameters.governanceWindowSeconds);
-        if (kind == ProposalKind.SetProfile) made.subject = abi.decode(content, (ProfileSeed)).id;
+        if (kind == ProposalKind.SetProfile) made.subject = Subjects.profileOf(content);
         emit ProposalMade(id, proposer, kind, contentHash, content, made.expiresAt);
         _castVote(id, proposer, true);
     }
@@ -157,7 +166,8 @@ contract Consortium is IConsortium, TypedDomain {
 
     /// @inheritdoc IConsortium
     function execute(uint64 id, bytes calldata content) external {
-        Proposal storage adopted = _requireOpen(id, keccak256(content));
+        ProposalKind kind = _proposals[id].kind;
+        Proposal storage adopted = _requireOpen(id, _contentHash(kind, content));
         (uint256 support, uint256 members) = tally(id);
         if (!_isMajority(support, members)) revert ConsortiumNotAdopted(id, support, members);
         bool adoptedNow = _adopt(id, adopted);
@@ -168,7 +178,10 @@ contract Consortium is IConsortium, TypedDomain {
             revert ConsortiumTooEarly(id, uint64(executableAt));
         }
         adopted.executed = true;
-        _carryOut(adopted.kind, content);
+        bytes32 subject = Subjects.subjectOf(kind, content);
+        if (_carriedOutAt[subject] > adopted.madeAt) revert ConsortiumOvertaken(id);
+        if (subject != 0) _carriedOutAt[subject] = block.timestamp;
+        _carryOut(kind, content, adopted.madeAt);
         emit ProposalExecuted(id);
     }
 
@@ -264,6 +277,11 @@ contract Consortium is IConsortium, TypedDomain {
         if (!_nonces.use(administrator, nonce)) revert ConsortiumNonceUsed(administrator, nonce);
     }
 
+    /// @dev With the kind, since the content of one kind may be that of another: `Suspend` and `Restore` are a number.
+    function _contentHash(ProposalKind kind, bytes calldata content) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(kind, content));
+    }
+
     function _requireOpen(uint64 id, bytes32 contentHash) private view returns (Proposal storage open) {
         open = _proposals[id];
         if (open.kind == ProposalKind.None) revert ConsortiumUnknownProposal(id);
@@ -283,7 +301,12 @@ contract Consortium is IConsortium, TypedDomain {
         if (adopted.adoptedAt != 0) return false;
         adopted.adoptedAt = uint40(block.timestamp);
         adopted.delaySeconds = _parameters.delaySeconds;
-        emit ProposalAdopted(id, uint64(_executableAt(adopted)));
+        uint256 executableAt = _executableAt(adopted);
+        // Not to be kept for an occasion that nobody thought of when it was adopted.
+        if (executableAt + EXECUTION_WINDOW < adopted.expiresAt) {
+            adopted.expiresAt = uint40(executableAt + EXECUTION_WINDOW);
+        }
+        emit ProposalAdopted(id, uint64(executableAt), adopted.expiresAt);
         return true;
     }
 
@@ -300,7 +323,7 @@ contract Consortium is IConsortium, TypedDomain {
         return uint256(adopted.adoptedAt) + (delayed ? adopted.delaySeconds : 0);
     }
 
-    function _carryOut(ProposalKind kind, bytes calldata content) private {
+    function _carryOut(ProposalKind kind, bytes calldata content, uint40 madeAt) private {
         if (kind == ProposalKind.Admit) {
             _admit(abi.decode(content, (MemberSeed)));
         } else if (kind == ProposalKind.Suspend) {
@@ -313,7 +336,7 @@ contract Consortium is IConsortium, TypedDomain {
             (bytes32 spkiHash, uint8 reason) = abi.decode(content, (bytes32, uint8));
             _registry().blockKey(spkiHash, reason);
         } else if (kind == ProposalKind.SetProfile) {
-            _setProfile(abi.decode(content, (ProfileSeed)));
+            MemberRules.setProfile(_profiles, content);
         } else if (kind == ProposalKind.SetElectorate) {
             (uint16[] memory members, uint8 quorum) = abi.decode(content, (uint16[], uint8));
             _setElectorate(members, quorum);
@@ -324,15 +347,14 @@ contract Consortium is IConsortium, TypedDomain {
             _addNameSpace(id, space);
         } else if (kind == ProposalKind.RemoveNameSpace) {
             (uint16 id, NameSpace memory space) = abi.decode(content, (uint16, NameSpace));
-            _spaces.remove(id, space);
-            emit NameSpaceChanged(id, space.kind, space.bits, space.value, false);
+            _removeNameSpace(id, space);
         } else if (kind == ProposalKind.SetDirectory) {
             _setDirectory(abi.decode(content, (DirectorySeed)));
         } else if (kind == ProposalKind.HoldCertificate) {
             (bytes32 certificate, uint8 reason) = abi.decode(content, (bytes32, uint8));
             _registry().holdByVote(certificate, reason);
         } else {
-            _registry().releaseByVote(abi.decode(content, (bytes32)));
+            _registry().releaseByVote(abi.decode(content, (bytes32)), madeAt);
         }
     }
 
@@ -368,9 +390,9 @@ contract Consortium is IConsortium, TypedDomain {
         }
     }
 
-    function _setAccount(uint16 id, address who, Role role, bool active) private {
+    function _setAccount(uint16 id, address who, Role role, bool active) private returns (bool isNew) {
         Account memory known = _accounts[who];
-        bool isNew = known.member == 0;
+        isNew = known.member == 0;
         if (who == address(0) || role == Role.None || (!isNew && (known.member != id || known.role != role))) {
             revert ConsortiumBadAccount(who);
         }
@@ -405,10 +427,12 @@ contract Consortium is IConsortium, TypedDomain {
         emit NameSpaceChanged(id, space.kind, space.bits, space.value, true);
     }
 
-    function _setProfile(ProfileSeed memory seed) private {
-        MemberRules.requireProfile(seed.id, seed.content);
-        _profiles[seed.id] = seed.content;
-        emit ProfileChanged(seed.id, seed.content);
+    /// @dev Ranges of lots were checked against the spaces when the lots were opened, so the member's open lots end: a
+    /// lot is over once its owner changed later than it was opened. The second on top reaches one opened in this block.
+    function _removeNameSpace(uint16 id, NameSpace memory space) private {
+        _spaces.remove(id, space);
+        _members[id].changedAt = uint40(block.timestamp + 1);
+        emit NameSpaceChanged(id, space.kind, space.bits, space.value, false);
     }
 
     function _setElectorate(uint16[] memory members, uint8 quorum) private {

@@ -19,7 +19,15 @@ library MemberRules {
         if (!isText(name)) revert IConsortium.ConsortiumBadMember("the name is not UTF-8 without control characters");
     }
 
-    function requireProfile(uint16 id, IConsortium.Profile memory profile) external pure {
+    /// @param content `abi.encode` of a `ProfileSeed`.
+    function setProfile(mapping(uint16 id => IConsortium.Profile) storage profiles, bytes calldata content) external {
+        IConsortium.ProfileSeed memory seed = abi.decode(content, (IConsortium.ProfileSeed));
+        _requireProfile(seed.id, seed.content);
+        profiles[seed.id] = seed.content;
+        emit IConsortium.ProfileChanged(seed.id, seed.content);
+    }
+
+    function _requireProfile(uint16 id, IConsortium.Profile memory profile) private pure {
         bytes memory name = bytes(profile.name);
         if (id == 0) revert IConsortium.ConsortiumBadProfile("0 is no id");
         if (name.length == 0 || name.length > MAXIMUM_NAME_OCTETS || !isText(name)) {
@@ -55,6 +63,10 @@ library MemberRules {
         }
         if (p.ageBoundSeconds > p.cutOffSeconds) revert IConsortium.ConsortiumBadParameters("ageBoundSeconds");
         if (p.emergencyHoldHours == 0 || p.emergencyHoldHours > 24 * 30) {
+            revert IConsortium.ConsortiumBadParameters("emergencyHoldHours");
+        }
+        // A member may place another emergency hold once the window is over: never one after the other without end.
+        if (uint256(p.governanceWindowSeconds) <= uint256(p.emergencyHoldHours) * 1 hours) {
             revert IConsortium.ConsortiumBadParameters("emergencyHoldHours");
         }
         // A delayed proposal has to become executable before it expires.

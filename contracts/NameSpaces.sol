@@ -16,6 +16,9 @@ library NameSpaces {
         uint256 count;
     }
 
+    // Letters, digits and . : _ - as in the URNs of certificates (reason 26).
+    uint256 private constant URN_CHARACTERS = 0x7fffffe87fffffe07ff600000000000;
+
     // Searched as a whole at every addition, which has to fit one transaction.
     uint256 private constant MAXIMUM_OF_ALL = 2048;
 
@@ -135,15 +138,21 @@ library NameSpaces {
         return labels >= 2;
     }
 
-    /// @notice `urn:<identifier>:...:` of visible ASCII; the end in ':' keeps `urn:a:b` from covering `urn:a:bc`.
+    /// @notice `urn:<identifier>:...:`; the end in ':' keeps `urn:a:b` from covering `urn:a:bc`. RFC 8141 §3.1 compares
+    /// scheme and identifier without case: so both are of lower case here, lest two members have what is one name.
     function isUrnPrefix(bytes memory value) internal pure returns (bool) {
         uint256 length = value.length;
         if (length < 6 || length > MAXIMUM_OCTETS || value[length - 1] != ":" || !hasPrefix(value, "urn:", 32)) {
             return false;
         }
-        if (value[4] == ":") return false;
-        for (uint256 i = 4; i < length; ++i) {
-            if (value[i] <= 0x20 || value[i] >= 0x7f) return false;
+        uint256 end = 4;
+        while (value[end] != ":") {
+            bytes1 c = value[end++];
+            if (!((c >= "a" && c <= "z") || (c >= "0" && c <= "9") || c == "-")) return false;
+        }
+        if (end < 6 || end > 36 || value[4] == "-" || value[end - 1] == "-") return false;
+        for (uint256 i = end; i < length; ++i) {
+            if ((URN_CHARACTERS >> uint8(value[i])) & 1 == 0) return false;
         }
         return true;
     }

@@ -301,6 +301,7 @@ class VoteCast:
 class ProposalAdopted:
     proposal: int
     executable_at: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)

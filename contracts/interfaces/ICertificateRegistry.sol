@@ -103,6 +103,7 @@ interface ICertificateRegistry {
     error RegistryBatchSize(uint256 count);
     error RegistryUnknownStation(address station);
     error RegistryDeadlinePassed(uint64 deadline);
+    error RegistryDeadlineTooFar(uint64 deadline);
     error RegistryNonceUsed(address account, uint256 nonce);
     error RegistryBadSignature(address signer);
     error RegistryUnknownProfile(uint16 profile);
@@ -114,6 +115,7 @@ interface ICertificateRegistry {
     error RegistryElectorateTooSmall(uint8 n, uint8 k);
     error RegistryUnknownBatch(uint40 batch);
     error RegistryWindowOver(uint40 batch);
+    error RegistryBatchVoid(uint40 batch);
     error RegistryBatchDigest(uint40 batch, bytes32 digest);
     error RegistryNotEndorser(address account);
     error RegistryBadVerdict(uint40 batch, string reason);
@@ -239,7 +241,8 @@ interface ICertificateRegistry {
     /// @notice Called by the Consortium when a vote was executed.
     function blockKey(bytes32 spkiHash, uint8 reason) external;
     function holdByVote(bytes32 certificate, uint8 reason) external;
-    function releaseByVote(bytes32 certificate) external;
+    /// @param proposedAt a hold that was placed later stays.
+    function releaseByVote(bytes32 certificate, uint40 proposedAt) external;
 
     function statusOf(bytes32 spkiHash, bytes32 tbsHash) external view returns (CertificateStatus memory);
 

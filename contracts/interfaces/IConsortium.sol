@@ -133,11 +133,14 @@ interface IConsortium {
         Profile content;
     }
 
+    /// @param expiresAt the last second at which it can be voted on or carried out; its adoption may bring it forward.
     /// @param adoptedAt 0 until more than 2/3 support it. `delaySeconds` is the parameter as it was then.
+    /// @param contentHash keccak256 of the kind's octet and the content.
     struct Proposal {
         ProposalKind kind;
         uint16 member;
         uint16 subject;
+        uint40 madeAt;
         uint40 expiresAt;
         uint40 adoptedAt;
         uint32 delaySeconds;
@@ -177,6 +180,7 @@ interface IConsortium {
     error ConsortiumContentMismatch(uint64 proposal);
     error ConsortiumNotAdopted(uint64 proposal, uint256 support, uint256 members);
     error ConsortiumTooEarly(uint64 proposal, uint64 executableAt);
+    error ConsortiumOvertaken(uint64 proposal);
     error ConsortiumAlreadyVoted(uint64 proposal, uint16 member);
     error ConsortiumBadProposal(string reason);
     error ConsortiumBadMember(string reason);
@@ -202,13 +206,15 @@ interface IConsortium {
         uint64 expiresAt
     );
     event VoteCast(uint64 indexed proposal, uint16 indexed member, bool support);
-    /// @param executableAt from when it can be executed, as far as is known now; before `expiresAt` in any case.
-    event ProposalAdopted(uint64 indexed proposal, uint64 executableAt);
+    /// @param executableAt from when it can be executed, as far as is known now.
+    /// @param expiresAt until when: as at the proposal, or sooner.
+    event ProposalAdopted(uint64 indexed proposal, uint64 executableAt, uint64 expiresAt);
     event ProposalExecuted(uint64 indexed proposal);
 
     function found(Founding calldata founding, bytes[] calldata signatures) external;
 
     /// @notice A member's administrator adds, suspends or restores an account of its own member.
+    /// @param consent `who`'s own signature over `Join`, when `who` is new: nobody takes an address that is another's.
     function setAccount(
         uint16 memberId,
         address who,
@@ -217,7 +223,8 @@ interface IConsortium {
         address administrator,
         uint256 nonce,
         uint64 deadline,
-        bytes calldata signature
+        bytes calldata signature,
+        bytes calldata consent
     ) external;
 
     /// @param content `abi.encode` of the kind's arguments: docs/ledger.md. Proposing is also the proposer's vote.
@@ -238,7 +245,8 @@ interface IConsortium {
         bytes calldata signature
     ) external;
 
-    /// @notice Carries out an adopted proposal, after its delay where it has one. Anyone may call it.
+    /// @notice Carries out an adopted proposal, after its delay where it has one. Anyone may call it. Refused when
+    /// another one about the same was carried out since this one was made.
     function execute(uint64 proposal, bytes calldata content) external;
 
     function salt() external view returns (bytes32);

@@ -27,6 +27,7 @@ abstract contract Endorsements is RegistryBase {
         if (!_mayEndorse(judged, members, endorser)) revert RegistryNotEndorser(msg.sender);
         if (block.timestamp > judged.windowEnd) revert RegistryWindowOver(id);
         if (_endorsements[id][endorser] != 0) revert RegistryAlreadyEndorsed(id, endorser);
+        _requireRights(id, judged);
         _requireVerdict(id, judged.present, accepts, abstains, reasons);
 
         uint256 word = accepts | (block.timestamp << ENDORSED_AT);
@@ -87,6 +88,14 @@ abstract contract Endorsements is RegistryBase {
             accepted: b.accepted,
             rejected: b.rejected
         });
+    }
+
+    /// @dev Who lost its rights since, gets no certificate by them: what is undecided lapses.
+    function _requireRights(uint40 id, BatchRecord memory judged) private view {
+        if (
+            !CONSORTIUM.isActive(judged.stationMember)
+                || _hasOwnerChanged(_lots[judged.lot], CONSORTIUM.member(judged.lotOwner))
+        ) revert RegistryBatchVoid(id);
     }
 
     function _mayEndorse(BatchRecord memory judged, uint16[] memory members, uint16 endorser)

@@ -57,9 +57,4 @@ abstract contract Lots is RegistryBase {
     function lotTerms(uint40 id) external view returns (LotTerms memory) {
         return _lots[id].terms;
     }
-
-    /// @dev A lot ends with its owner's rights, and does not come back with them.
-    function _hasOwnerChanged(LotRecord storage known, IConsortium.Member memory owner) internal view returns (bool) {
-        return owner.state != IConsortium.MemberState.Active || owner.changedAt > known.openedAt;
-    }
 }

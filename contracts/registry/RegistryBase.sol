@@ -75,6 +75,11 @@ abstract contract RegistryBase is ICertificateRegistry, TypedDomain {
         return _lots[slot.lot()].terms.owner;
     }
 
+    /// @dev A lot ends with its owner's rights, and does not come back with them.
+    function _hasOwnerChanged(LotRecord storage known, IConsortium.Member memory owner) internal view returns (bool) {
+        return owner.state != IConsortium.MemberState.Active || owner.changedAt > known.openedAt;
+    }
+
     function _requireDeadline(uint64 deadline) internal view {
         if (block.timestamp > deadline) revert RegistryDeadlinePassed(deadline);
     }

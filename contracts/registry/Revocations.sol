@@ -61,10 +61,16 @@ abstract contract Revocations is RegistryBase {
         _requireSignature(
             signer, keccak256(abi.encode(HOLD_TYPE, certificate, kind, reason, counter, deadline)), signature
         );
-        _requireCounter(certificate, slot, counter);
-        // The last number is kept for the release.
-        if (counter >= type(uint16).max - 1) revert RegistryHoldCounterExhausted(certificate);
-        _hold(certificate, slot, kind, holder, signer);
+        uint256 until = 0;
+        if (kind == HoldKind.Emergency) {
+            // Without the counter: an owner could raise it before each order, and so stay out of reach.
+            until = _useEmergencyHold(certificate, holder, deadline);
+        } else {
+            _requireCounter(certificate, slot, counter);
+            // The last number is kept for the release.
+            if (counter >= type(uint16).max - 1) revert RegistryHoldCounterExhausted(certificate);
+        }
+        _hold(certificate, slot, kind, holder, signer, until);
     }
 
     /// @inheritdoc ICertificateRegistry
@@ -150,15 +156,16 @@ abstract contract Revocations is RegistryBase {
     /// @inheritdoc ICertificateRegistry
     function holdByVote(bytes32 certificate, uint8 reason) external onlyConsortium {
         if (reason != 0 && reason != CertificateSlot.HOLD_REASON) revert RegistryBadReason(reason);
-        _hold(certificate, _requireKnown(certificate), HoldKind.Consortium, 0, msg.sender);
+        _hold(certificate, _requireKnown(certificate), HoldKind.Consortium, 0, msg.sender, 0);
     }
 
     /// @notice Lifts a hold by vote and a running emergency hold.
     /// @inheritdoc ICertificateRegistry
-    function releaseByVote(bytes32 certificate) external onlyConsortium {
+    function releaseByVote(bytes32 certificate, uint40 proposedAt) external onlyConsortium {
         uint256 slot = _requireKnown(certificate);
         uint8 held = slot.effectiveFlags();
-        bool emergency = held & CertificateSlot.EMERGENCY_HOLD != 0;
+        bool emergency = held & CertificateSlot.EMERGENCY_HOLD != 0
+            && _emergencyHolds[certificate][_emergencyHolder[certificate]] <= proposedAt;
         if (held & CertificateSlot.CONSORTIUM_HOLD != 0 || !emergency) {
             _release(certificate, slot, HoldKind.Consortium, 0, msg.sender);
         }
@@ -176,32 +183,32 @@ abstract contract Revocations is RegistryBase {
         return (uint8(word), uint40(word >> BLOCKED_AT), word & BLOCKED_BY_PROOF != 0);
     }
 
-    function _hold(bytes32 certificate, uint256 slot, HoldKind kind, uint16 holder, address by) private {
+    /// @param until The end of an emergency hold, 0 for the others.
+    function _hold(bytes32 certificate, uint256 slot, HoldKind kind, uint16 holder, address by, uint256 until) private {
         if (slot.state() == CertificateSlot.REVOKED) revert RegistryRevoked(certificate);
         uint8 held = slot.effectiveFlags();
         uint8 bit = _bitOf(kind);
         if (held & bit != 0) revert RegistryAlreadyHeld(certificate, uint8(kind));
         uint256 changed = slot.withFlags(held | bit);
-        uint40 until = 0;
-        if (kind == HoldKind.Emergency) {
-            uint256 hour = _useEmergencyHold(certificate, holder);
-            changed = changed.withEmergencyUntil(hour);
-            until = uint40(hour * 1 hours);
-        }
+        if (kind == HoldKind.Emergency) changed = changed.withEmergencyUntil(until / 1 hours);
         _certificates[certificate] = changed;
-        emit CertificateHeld(certificate, holder, by, kind, CertificateSlot.HOLD_REASON, changed.holdCounter(), until);
+        emit CertificateHeld(
+            certificate, holder, by, kind, CertificateSlot.HOLD_REASON, changed.holdCounter(), uint40(until)
+        );
     }
 
-    /// @return hour The end, in whole hours since 1970: never later than the parameter allows.
-    function _useEmergencyHold(bytes32 certificate, uint16 holder) private returns (uint256 hour) {
+    /// @dev An order is used once: a member's next hold comes after the window, and no order outlasts that.
+    /// @return until The end: a whole hour, never later than the parameter allows.
+    function _useEmergencyHold(bytes32 certificate, uint16 holder, uint64 deadline) private returns (uint256 until) {
         IConsortium.Parameters memory parameters = CONSORTIUM.parameters();
+        if (deadline > block.timestamp + parameters.governanceWindowSeconds) revert RegistryDeadlineTooFar(deadline);
         uint256 last = _emergencyHolds[certificate][holder];
         if (last != 0 && block.timestamp <= last + parameters.governanceWindowSeconds) {
             revert RegistryEmergencyHoldUsed(certificate, holder);
         }
         _emergencyHolds[certificate][holder] = uint40(block.timestamp);
         _emergencyHolder[certificate] = holder;
-        return block.timestamp / 1 hours + parameters.emergencyHoldHours;
+        return (block.timestamp / 1 hours + parameters.emergencyHoldHours) * 1 hours;
     }
 
     function _release(bytes32 certificate, uint256 slot, HoldKind kind, uint16 holder, address by) private {

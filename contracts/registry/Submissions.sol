@@ -18,6 +18,12 @@ abstract contract Submissions is Lots {
     using CertificateSlot for uint256;
     using Nonces for Nonces.Used;
 
+    /// @param owner Whose lot took an entry of some batch with this digest; 0 as long as nobody's did.
+    struct Latest {
+        uint40 id;
+        uint16 owner;
+    }
+
     bytes32 private constant SUBMISSION_TYPE = keccak256(
         "Submission(address station,bytes32 batchDigest,uint16 profile,uint40 lot,uint256 nonce,uint64 deadline)"
     );
@@ -25,7 +31,7 @@ abstract contract Submissions is Lots {
     uint256 private constant LEAST_K = 2;
 
     uint40 public override batchCount;
-    mapping(bytes32 digest => uint40 id) private _latestBatch;
+    mapping(bytes32 digest => Latest) private _latestBatch;
 
     /// @inheritdoc ICertificateRegistry
     function submit(Submission calldata submission, bytes[] calldata certificates, bytes calldata signature)
@@ -38,8 +44,10 @@ abstract contract Submissions is Lots {
 
         // 2. The same bytes again: nothing to do, unless something can still come of it.
         bytes32 digest = _digest(certificates);
-        id = _latestBatch[digest];
-        if (id != 0 && (_nonces.isUsed(submission.station, submission.nonce) || !_mayComeAgain(id, submission.lot))) {
+        Latest memory latest = _latestBatch[digest];
+        id = latest.id;
+        if (id != 0 && (_nonces.isUsed(submission.station, submission.nonce) || !_mayComeAgain(latest, submission.lot)))
+        {
             return id;
         }
 
@@ -61,20 +69,22 @@ abstract contract Submissions is Lots {
         // 5. The certificates: each for itself, none can stop the others.
         _fixElectorate(made, rules.profile);
         id = ++batchCount;
-        _latestBatch[digest] = id;
         CheckedCertificate[] memory checked = CertificateParser.checkBatch(certificates, rules);
         made.present = _record(id, submission, checked);
         if (made.present == 0) {
             made.windowEnd = made.submittedAt;
             made.decidedAt = made.submittedAt;
+        } else {
+            latest.owner = made.lotOwner;
         }
+        _latestBatch[digest] = Latest(id, latest.owner);
         _batches[id] = made;
         _emitBatch(id, made, submission, certificates, checked);
     }
 
     /// @inheritdoc ICertificateRegistry
     function batchOf(bytes32 digest) external view returns (uint40) {
-        return _latestBatch[digest];
+        return _latestBatch[digest].id;
     }
 
     /// @return digest The hash over the entry hashes, as EIP-712 has it for `bytes[]`.
@@ -103,11 +113,12 @@ abstract contract Submissions is Lots {
 
     /// @dev Decision 0003: an entry that lapsed or was refused may come again; while any can still be decided, not.
     /// Once an entry was taken, the digest is its owner's: another's lot could only have all of it refused.
-    function _mayComeAgain(uint40 id, uint40 lotId) private view returns (bool) {
-        BatchRecord storage known = _batches[id];
+    function _mayComeAgain(Latest memory latest, uint40 lotId) private view returns (bool) {
+        if (latest.owner != 0 && latest.owner != _lots[lotId].terms.owner) return false;
+        BatchRecord storage known = _batches[latest.id];
         uint256 present = known.present;
         if (present == 0) return true;
-        if (block.timestamp <= known.windowEnd || known.lotOwner != _lots[lotId].terms.owner) return false;
+        if (block.timestamp <= known.windowEnd) return false;
         return known.accepted | known.rejected != present || present != (1 << known.count) - 1;
     }
 

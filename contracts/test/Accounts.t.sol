@@ -5,14 +5,15 @@ import {IConsortium} from "../interfaces/IConsortium.sol";
 import {LedgerTest} from "./LedgerTest.sol";
 
 contract AccountsTest is LedgerTest {
-    address private constant NEW = address(0x1234);
+    uint256 private constant NEW_KEY = 0x1234;
+    address private constant NEW = 0xCf03Dd0a894Ef79CB5b601A43C4b25E3Ae4c67eD;
 
     function badAccount(address who) private pure returns (bytes memory) {
         return abi.encodeWithSelector(IConsortium.ConsortiumBadAccount.selector, who);
     }
 
     function test_addSuspendRestore() external {
-        ok(address(consortium), setAccountCall(VENDOR, NEW, IConsortium.Role.Station, true, VENDOR));
+        ok(address(consortium), joinCall(VENDOR, NEW_KEY, IConsortium.Role.Station));
         check(consortium.actingMember(NEW, IConsortium.Role.Station) == VENDOR, "added");
         ok(address(consortium), setAccountCall(VENDOR, NEW, IConsortium.Role.Station, false, VENDOR));
         check(consortium.actingMember(NEW, IConsortium.Role.Station) == 0, "suspended");
@@ -21,11 +22,36 @@ contract AccountsTest is LedgerTest {
     }
 
     function test_oneRoleAtOneMemberForGood() external {
+        ok(address(consortium), joinCall(VENDOR, NEW_KEY, IConsortium.Role.Station));
         ok(address(consortium), setAccountCall(VENDOR, NEW, IConsortium.Role.Station, false, VENDOR));
-        bytes memory otherRole = setAccountCall(VENDOR, NEW, IConsortium.Role.Endorser, true, VENDOR);
-        refused(address(consortium), otherRole, badAccount(NEW));
-        bytes memory otherMember = setAccountCall(OEM, NEW, IConsortium.Role.Station, true, OEM);
-        refused(address(consortium), otherMember, badAccount(NEW));
+        refused(address(consortium), joinCall(VENDOR, NEW_KEY, IConsortium.Role.Endorser), badAccount(NEW));
+        refused(address(consortium), joinCall(OEM, NEW_KEY, IConsortium.Role.Station), badAccount(NEW));
+    }
+
+    /// @notice Who takes a newcomer's address first would keep the newcomer out: only its key can say that it joins.
+    function test_anAddressOfSomebodyElse() external {
+        address newcomer = admin(5);
+        bytes memory badConsent = abi.encodeWithSelector(IConsortium.ConsortiumBadSignature.selector, newcomer);
+        IConsortium.Role role = IConsortium.Role.Duty;
+        refused(address(consortium), setAccountCall(OEM, newcomer, role, false, OEM), badConsent);
+        bytes memory ownKey = sign(keyOf(OEM, "administrator"), address(consortium), joinHash(OEM, newcomer, role));
+        refused(address(consortium), setAccountCall(OEM, newcomer, role, true, OEM, ownKey), badConsent);
+        bytes memory content = abi.encode(seed(5, IConsortium.MemberKind.Service, "Fifth"));
+        decide(IConsortium.ProposalKind.Admit, content, three());
+        check(consortium.actingMember(newcomer, IConsortium.Role.Administrator) == 5, "admitted");
+    }
+
+    /// @notice A consent is for one member, one role and one contract.
+    function test_aConsentToSomethingElse() external {
+        IConsortium.Role role = IConsortium.Role.Station;
+        bytes memory badConsent = abi.encodeWithSelector(IConsortium.ConsortiumBadSignature.selector, NEW);
+        bytes memory toAnother = consent(OEM, NEW_KEY, role);
+        refused(address(consortium), setAccountCall(VENDOR, NEW, role, true, VENDOR, toAnother), badConsent);
+        bytes memory otherRole = consent(VENDOR, NEW_KEY, IConsortium.Role.Duty);
+        refused(address(consortium), setAccountCall(VENDOR, NEW, role, true, VENDOR, otherRole), badConsent);
+        bytes memory elsewhere = sign(NEW_KEY, address(registry), joinHash(VENDOR, NEW, role));
+        refused(address(consortium), setAccountCall(VENDOR, NEW, role, true, VENDOR, elsewhere), badConsent);
+        ok(address(consortium), joinCall(VENDOR, NEW_KEY, role));
     }
 
     function test_neitherAddressNorRoleZero() external {
@@ -37,7 +63,7 @@ contract AccountsTest is LedgerTest {
     function test_theLastAdministratorStays() external {
         bytes memory last = setAccountCall(VENDOR, admin(VENDOR), IConsortium.Role.Administrator, false, VENDOR);
         refused(address(consortium), last, badAccount(admin(VENDOR)));
-        ok(address(consortium), setAccountCall(VENDOR, NEW, IConsortium.Role.Administrator, true, VENDOR));
+        ok(address(consortium), joinCall(VENDOR, NEW_KEY, IConsortium.Role.Administrator));
         last = setAccountCall(VENDOR, admin(VENDOR), IConsortium.Role.Administrator, false, VENDOR);
         ok(address(consortium), last);
         check(consortium.actingMember(admin(VENDOR), IConsortium.Role.Administrator) == 0, "retired");
@@ -58,7 +84,7 @@ contract AccountsTest is LedgerTest {
     }
 
     function test_replayed() external {
-        bytes memory call_ = setAccountCall(VENDOR, NEW, IConsortium.Role.Station, true, VENDOR);
+        bytes memory call_ = joinCall(VENDOR, NEW_KEY, IConsortium.Role.Station);
         ok(address(consortium), call_);
         refused(
             address(consortium),
@@ -70,7 +96,7 @@ contract AccountsTest is LedgerTest {
     }
 
     function test_late() external {
-        bytes memory call_ = setAccountCall(VENDOR, NEW, IConsortium.Role.Station, true, VENDOR);
+        bytes memory call_ = joinCall(VENDOR, NEW_KEY, IConsortium.Role.Station);
         uint64 deadline = later();
         goTo(deadline + 1);
         refused(
@@ -102,7 +128,16 @@ contract AccountsTest is LedgerTest {
     /// @notice m of n: the administrator is a contract that answers ERC-1271.
     function test_administratorThatIsAContract() external {
         Board board = new Board(admin(VENDOR));
-        ok(address(consortium), setAccountCall(VENDOR, address(board), IConsortium.Role.Administrator, true, VENDOR));
+        bytes32 join = joinHash(VENDOR, address(board), IConsortium.Role.Administrator);
+        bytes memory not = sign(keyOf(OEM, "administrator"), address(consortium), join);
+        bytes memory yes = sign(keyOf(VENDOR, "administrator"), address(consortium), join);
+        IConsortium.Role role = IConsortium.Role.Administrator;
+        refused(
+            address(consortium),
+            setAccountCall(VENDOR, address(board), role, true, VENDOR, not),
+            abi.encodeWithSelector(IConsortium.ConsortiumBadSignature.selector, address(board))
+        );
+        ok(address(consortium), setAccountCall(VENDOR, address(board), role, true, VENDOR, yes));
         uint256 number = nonce();
         bytes32 structHash = keccak256(
             abi.encode(
@@ -119,14 +154,16 @@ contract AccountsTest is LedgerTest {
         );
         bytes memory good = sign(keyOf(VENDOR, "administrator"), address(consortium), structHash);
         bytes memory bad = sign(keyOf(OEM, "administrator"), address(consortium), structHash);
+        bytes memory join_ = consent(VENDOR, NEW_KEY, IConsortium.Role.Duty);
         refused(
             address(consortium),
             abi.encodeCall(
-                IConsortium.setAccount, (VENDOR, NEW, IConsortium.Role.Duty, true, address(board), number, later(), bad)
+                IConsortium.setAccount,
+                (VENDOR, NEW, IConsortium.Role.Duty, true, address(board), number, later(), bad, join_)
             ),
             abi.encodeWithSelector(IConsortium.ConsortiumBadSignature.selector, address(board))
         );
-        consortium.setAccount(VENDOR, NEW, IConsortium.Role.Duty, true, address(board), number, later(), good);
+        consortium.setAccount(VENDOR, NEW, IConsortium.Role.Duty, true, address(board), number, later(), good, join_);
         check(consortium.actingMember(NEW, IConsortium.Role.Duty) == VENDOR, "by the board");
     }
 }

@@ -129,8 +129,8 @@ contract EndorsementTest is LedgerTest {
             endorseCall(batch, 14, 0),
             abi.encodeWithSelector(ICertificateRegistry.RegistryAlreadyEndorsed.selector, batch, OPERATOR)
         );
-        address second = address(0x5555);
-        ok(address(consortium), setAccountCall(OPERATOR, second, IConsortium.Role.Endorser, true, OPERATOR));
+        address second = vm.addr(0x5555);
+        ok(address(consortium), joinCall(OPERATOR, 0x5555, IConsortium.Role.Endorser));
         refusedAs(
             second,
             endorseCall(batch, 15, 0),
@@ -196,6 +196,71 @@ contract EndorsementTest is LedgerTest {
         expectState(0, ICertificateRegistry.Status.Valid);
         expectState(1, ICertificateRegistry.Status.Submitted);
         check(registry.batch(batch).accepted == 1, "the vote of the suspended one is gone for entry 1");
+    }
+
+    /// @notice What is undecided when the owner of the lot loses its rights stays so, also after its restoration.
+    function test_suspendedOwner() external {
+        endorseAs(OPERATOR, batch, 1, 14);
+        endorseAs(OEM, batch, 1, 14);
+        bytes memory call_ = endorseCall(batch, 15, 0);
+        bytes memory void_ = abi.encodeWithSelector(ICertificateRegistry.RegistryBatchVoid.selector, batch);
+        pass(60);
+        suspend(VENDOR);
+        refusedAs(accountOf(AUTHORITY, "endorser"), call_, void_);
+        uint16[] memory voters = three();
+        voters[1] = AUTHORITY;
+        decide(IConsortium.ProposalKind.Restore, abi.encode(VENDOR), voters);
+        refusedAs(accountOf(AUTHORITY, "endorser"), call_, void_);
+        expectState(0, ICertificateRegistry.Status.Valid);
+        pass(WINDOW);
+        expectState(1, ICertificateRegistry.Status.Lapsed);
+        uint40 again = submit(openLot(), certificates(0, 4));
+        endorseAs(OPERATOR, again, 14, 0);
+        endorseAs(OEM, again, 14, 0);
+        expectState(1, ICertificateRegistry.Status.Valid);
+    }
+
+    function test_ownerThatLosesANameSpace() external {
+        bytes memory content = abi.encode(VENDOR, space(IConsortium.NameKind.Dns, 0, "acme.example"));
+        decide(IConsortium.ProposalKind.RemoveNameSpace, content, three());
+        refusedAs(
+            accountOf(OPERATOR, "endorser"),
+            endorseCall(batch, 15, 0),
+            abi.encodeWithSelector(ICertificateRegistry.RegistryBatchVoid.selector, batch)
+        );
+    }
+
+    /// @notice While the member whose station submitted is suspended; the lot and its owner are as before.
+    function test_suspendedMemberOfTheStation() external {
+        ICertificateRegistry.LotTerms memory terms = cellTerms();
+        terms.stations = one(station(OEM));
+        uint40 lot = abi.decode(ok(address(registry), openLotCall(terms, VENDOR)), (uint40));
+        ICertificateRegistry.Submission memory s = submission(lot);
+        s.station = station(OEM);
+        ok(address(registry), submitCall(s, certificates(10, 1), keyOf(OEM, "station")));
+        endorseAs(OPERATOR, 2, 1, 0);
+        suspend(OEM);
+        refusedAs(
+            accountOf(AUTHORITY, "endorser"),
+            endorseCall(2, 1, 0),
+            abi.encodeWithSelector(ICertificateRegistry.RegistryBatchVoid.selector, 2)
+        );
+        endorseAs(OPERATOR, batch, 15, 0);
+        uint16[] memory voters = three();
+        voters[2] = AUTHORITY;
+        decide(IConsortium.ProposalKind.Restore, abi.encode(OEM), voters);
+        endorseAs(AUTHORITY, 2, 1, 0);
+        expectState(10, ICertificateRegistry.Status.Valid);
+    }
+
+    /// @notice A lot that its owner closed, full or not, takes nothing back.
+    function test_lotClosedByItsOwner() external {
+        bytes32 structHash = keccak256(abi.encode(keccak256("CloseLot(uint40 lot,uint64 deadline)"), 1, later()));
+        bytes memory signature = sign(keyOf(VENDOR, "administrator"), address(registry), structHash);
+        registry.closeLot(1, admin(VENDOR), later(), signature);
+        endorseAs(OPERATOR, batch, 15, 0);
+        endorseAs(OEM, batch, 15, 0);
+        expectState(0, ICertificateRegistry.Status.Valid);
     }
 
     function test_suspensionNeverShrinksN() external {

@@ -254,9 +254,98 @@ contract HoldsTest is LedgerTest {
         check(valid(), "none is left");
     }
 
+    /// @notice A release speaks of the holds that were there when it was proposed.
+    function test_byVoteLeavesALaterEmergencyHold() external {
+        holdByVote();
+        bytes memory content = abi.encode(id);
+        uint64 release = propose(OPERATOR, IConsortium.ProposalKind.ReleaseCertificate, content);
+        pass(60);
+        passes(holdCall(id, EMERGENCY, 1, OEM, DUTY));
+        vote(VENDOR, release, content);
+        vote(AUTHORITY, release, content);
+        consortium.execute(release, content);
+        check(held() && statusOf(0).flags == 4, "the emergency hold stays");
+        bytes memory none = abi.encodeWithSelector(ICertificateRegistry.RegistryNoSuchHold.selector, id, uint8(2));
+        bytes memory old = abi.encodeCall(ICertificateRegistry.releaseByVote, (id, uint40(now_ - 1)));
+        vm.prank(address(consortium));
+        refused(address(registry), old, none);
+        releaseByVote();
+        check(valid(), "one proposed afterwards lifts it");
+    }
+
+    /// @notice Adopted, refused since nothing was held, and kept for a hold to come: of no use then.
+    function test_aReleaseSavedUp() external {
+        bytes memory content = abi.encode(id);
+        uint64 saved = propose(OPERATOR, IConsortium.ProposalKind.ReleaseCertificate, content);
+        vote(VENDOR, saved, content);
+        vote(AUTHORITY, saved, content);
+        bytes memory call_ = abi.encodeCall(IConsortium.execute, (saved, content));
+        refused(
+            address(consortium),
+            call_,
+            abi.encodeWithSelector(ICertificateRegistry.RegistryNoSuchHold.selector, id, uint8(2))
+        );
+        pass(60);
+        holdByVote();
+        refused(address(consortium), call_, abi.encodeWithSelector(IConsortium.ConsortiumOvertaken.selector, saved));
+        check(held(), "held");
+    }
+
+    /// @notice An owner that raises the counter before each order cannot stay out of reach of an emergency hold.
+    function test_anEmergencyHoldLooksAtNoCounter() external {
+        bytes memory order = holdCall(id, EMERGENCY, 0, OEM, DUTY);
+        passes(holdCall(id, OWNER, 0, VENDOR, DUTY));
+        passes(releaseCall(id, OWNER, 1, VENDOR, ADMINISTRATOR));
+        passes(order);
+        check(held() && statusOf(0).holdCounter == 3, "held and counted");
+        passes(releaseCall(id, EMERGENCY, 3, OEM, ADMINISTRATOR));
+        bytes memory used = abi.encodeWithSelector(ICertificateRegistry.RegistryEmergencyHoldUsed.selector, id, OEM);
+        refused(address(registry), order, used);
+        setCounter(type(uint16).max);
+        passes(holdCall(id, EMERGENCY, 0, AUTHORITY, DUTY));
+        check(held() && statusOf(0).holdCounter == type(uint16).max, "nor is it ever exhausted");
+    }
+
+    /// @notice An order that outlasts the window could be used a second time.
+    function test_anEmergencyOrderEndsWithTheWindow() external {
+        uint64 latest = uint64(now_ + GOVERNANCE_WINDOW);
+        refused(
+            address(registry),
+            emergencyUntil(latest + 1),
+            abi.encodeWithSelector(ICertificateRegistry.RegistryDeadlineTooFar.selector, latest + 1)
+        );
+        bytes memory order = emergencyUntil(latest);
+        passes(order);
+        pass(GOVERNANCE_WINDOW);
+        bytes memory used = abi.encodeWithSelector(ICertificateRegistry.RegistryEmergencyHoldUsed.selector, id, OEM);
+        refused(address(registry), order, used);
+        pass(1);
+        refused(
+            address(registry),
+            order,
+            abi.encodeWithSelector(ICertificateRegistry.RegistryDeadlinePassed.selector, latest)
+        );
+    }
+
+    function emergencyUntil(uint64 deadline) private view returns (bytes memory) {
+        bytes32 structHash = keccak256(
+            abi.encode(
+                keccak256("Hold(bytes32 certificate,uint8 kind,uint8 reason,uint16 counter,uint64 deadline)"),
+                id,
+                EMERGENCY,
+                6,
+                0,
+                deadline
+            )
+        );
+        bytes memory signature = sign(keyOf(OEM, DUTY), address(registry), structHash);
+        return
+            abi.encodeCall(ICertificateRegistry.hold, (id, EMERGENCY, 6, 0, deadline, accountOf(OEM, DUTY), signature));
+    }
+
     function test_votesOfTheConsortiumAlone() external {
         notAuthorised(abi.encodeCall(ICertificateRegistry.holdByVote, (id, 6)), address(this));
-        notAuthorised(abi.encodeCall(ICertificateRegistry.releaseByVote, (id)), address(this));
+        notAuthorised(abi.encodeCall(ICertificateRegistry.releaseByVote, (id, uint40(now_))), address(this));
         notAuthorised(abi.encodeCall(ICertificateRegistry.blockKey, (spkiHash(), 1)), address(this));
     }
 

@@ -219,6 +219,10 @@ abstract contract LedgerTest {
 
     // Votes
 
+    function contentHash(IConsortium.ProposalKind kind, bytes memory content) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(bytes1(uint8(kind)), content));
+    }
+
     function proposeCall(uint16 member, IConsortium.ProposalKind kind, bytes memory content)
         internal
         returns (bytes memory)
@@ -228,7 +232,7 @@ abstract contract LedgerTest {
             abi.encode(
                 keccak256("Propose(uint8 kind,bytes32 contentHash,uint256 nonce,uint64 deadline)"),
                 kind,
-                keccak256(content),
+                contentHash(kind, content),
                 number,
                 later()
             )
@@ -246,18 +250,25 @@ abstract contract LedgerTest {
         view
         returns (bytes memory)
     {
+        return voteOnHash(member, proposal, contentHash(consortium.proposal(proposal).kind, content), support);
+    }
+
+    function voteOnHash(uint16 member, uint64 proposal, bytes32 hash, bool support)
+        internal
+        view
+        returns (bytes memory)
+    {
         bytes32 structHash = keccak256(
             abi.encode(
                 keccak256("Vote(uint64 proposal,bytes32 contentHash,bool support,uint64 deadline)"),
                 proposal,
-                keccak256(content),
+                hash,
                 support,
                 later()
             )
         );
         bytes memory signature = sign(keyOf(member, "administrator"), address(consortium), structHash);
-        return
-            abi.encodeCall(IConsortium.vote, (proposal, keccak256(content), support, admin(member), later(), signature));
+        return abi.encodeCall(IConsortium.vote, (proposal, hash, support, admin(member), later(), signature));
     }
 
     function vote(uint16 member, uint64 proposal, bytes memory content) internal {
@@ -285,10 +296,35 @@ abstract contract LedgerTest {
         decide(IConsortium.ProposalKind.Suspend, abi.encode(member), voters);
     }
 
+    /// @notice Of an account that the member has already: without its consent.
     function setAccountCall(uint16 member, address who, IConsortium.Role role, bool active, uint16 signer)
         internal
         returns (bytes memory)
     {
+        return setAccountCall(member, who, role, active, signer, "");
+    }
+
+    /// @notice Of a new account, which consents by its key.
+    function joinCall(uint16 member, uint256 key, IConsortium.Role role) internal returns (bytes memory) {
+        return setAccountCall(member, vm.addr(key), role, true, member, consent(member, key, role));
+    }
+
+    function consent(uint16 member, uint256 key, IConsortium.Role role) internal view returns (bytes memory) {
+        return sign(key, address(consortium), joinHash(member, vm.addr(key), role));
+    }
+
+    function joinHash(uint16 member, address who, IConsortium.Role role) internal pure returns (bytes32) {
+        return keccak256(abi.encode(keccak256("Join(uint16 member,address account,uint8 role)"), member, who, role));
+    }
+
+    function setAccountCall(
+        uint16 member,
+        address who,
+        IConsortium.Role role,
+        bool active,
+        uint16 signer,
+        bytes memory consent_
+    ) internal returns (bytes memory) {
         uint256 number = nonce();
         bytes32 structHash = keccak256(
             abi.encode(
@@ -304,10 +340,9 @@ abstract contract LedgerTest {
             )
         );
         bytes memory signature = sign(keyOf(signer, "administrator"), address(consortium), structHash);
-        return
-            abi.encodeCall(
-                IConsortium.setAccount, (member, who, role, active, admin(signer), number, later(), signature)
-            );
+        return abi.encodeCall(
+            IConsortium.setAccount, (member, who, role, active, admin(signer), number, later(), signature, consent_)
+        );
     }
 
     // Lots and submissions

@@ -198,4 +198,35 @@ contract LotsTest is LedgerTest {
         check(registry.lot(lot).closed, "for good");
         check(!registry.lot(openLot()).closed, "a new one is open");
     }
+
+    /// @notice Ranges were checked when the lot was opened: a member that loses a name space loses its open lots, also
+    /// one that it opens in the very block, so that names given to somebody else are not taken from an old lot.
+    function test_endsWithANameSpaceOfItsOwner() external {
+        uint40 before = opens(cellTerms());
+        pass(60);
+        uint40 sameBlock = opens(cellTerms());
+        bytes memory content = abi.encode(VENDOR, space(IConsortium.NameKind.Dns, 0, "acme.example"));
+        decide(IConsortium.ProposalKind.RemoveNameSpace, content, three());
+        check(registry.lot(before).closed && registry.lot(sameBlock).closed, "over");
+        check(consortium.memberState(VENDOR) == IConsortium.MemberState.Active, "the member stays as it is");
+        bytes memory over = abi.encodeWithSelector(ICertificateRegistry.RegistryLotClosed.selector, sameBlock);
+        bytes memory late = submitCall(submission(sameBlock), certificates(0, 1), keyOf(VENDOR, "station"));
+        refused(address(registry), late, over);
+        pass(1);
+        badLot(cellTerms(), "a range lies outside the owner's name spaces");
+        ICertificateRegistry.LotTerms memory other = range(ICertificateRegistry.RangeKind.Urn, 0, 0, 0, "urn:acme:");
+        check(!registry.lot(opens(other)).closed, "one in what is left can be opened");
+    }
+
+    /// @notice A space given, or another member's taken, leaves open lots alone.
+    function test_staysWithOtherNameSpaces() external {
+        uint40 lot = opens(cellTerms());
+        pass(60);
+        bytes memory content = abi.encode(OEM, space(IConsortium.NameKind.Dns, 0, "delta.example"));
+        decide(IConsortium.ProposalKind.AddNameSpace, content, three());
+        decide(IConsortium.ProposalKind.RemoveNameSpace, content, three());
+        content = abi.encode(VENDOR, space(IConsortium.NameKind.Dns, 0, "acme.test"));
+        decide(IConsortium.ProposalKind.AddNameSpace, content, three());
+        check(!registry.lot(lot).closed, "open");
+    }
 }

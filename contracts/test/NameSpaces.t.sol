@@ -96,6 +96,28 @@ contract NameSpacesTest is LedgerTest {
         takes(2, URN, 0, "urn:acmes:");
     }
 
+    /// @notice To RFC 8141 `urn:ACME:` is `urn:acme:`, so only one of them can be given; what follows has its case.
+    function test_urnIdentifierOfLowerCase() external {
+        takes(1, URN, 0, "urn:acme:Cells_1.a-b:");
+        malformed(URN, 0, "urn:ACME:");
+        malformed(URN, 0, "urn:acmE:x:");
+        malformed(URN, 0, "URN:acme:");
+        takes(2, URN, 0, "urn:acme:cells_1.a-b:");
+    }
+
+    function test_urnForm() external {
+        takes(1, URN, 0, "urn:a1:");
+        takes(1, URN, 0, "urn:abcdefghij-klmnopqrst-uvwxyz-012:");
+        malformed(URN, 0, "urn:abcdefghij-klmnopqrst-uvwxyz-0123:");
+        malformed(URN, 0, "urn:a:");
+        malformed(URN, 0, "urn:-a:");
+        malformed(URN, 0, "urn:a-:");
+        malformed(URN, 0, "urn:a.b:");
+        malformed(URN, 0, "urn:acme:%31:");
+        malformed(URN, 0, "urn:acme:?x:");
+        malformed(URN, 0, "urn:acme:a/b:");
+    }
+
     function test_oui() external {
         takes(1, OUI, 28, hex"00aabbc0");
         check(isIn(1, OUI, hex"00aabbc0", 28), "itself");
@@ -146,7 +168,7 @@ contract NameSpacesTest is LedgerTest {
 
     function test_bounded() external {
         for (uint256 i = 0; i < NameSpaces.MAXIMUM_OF_MEMBER; ++i) {
-            takes(1, URN, 0, abi.encodePacked("urn:acme", bytes1(uint8(0x41 + i)), ":"));
+            takes(1, URN, 0, abi.encodePacked("urn:acme", bytes1(uint8(0x61 + i % 16)), i < 16 ? "" : "a", ":"));
         }
         refusedFor(1, URN, 0, "urn:other:", "too many name spaces");
     }

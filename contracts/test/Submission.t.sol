@@ -345,16 +345,7 @@ contract SubmissionTest is LedgerTest {
     /// @notice Somebody who submits another's certificates first gets them refused, and does not keep them out.
     function test_anothersSubmissionOfTheSameBytes() external {
         bytes[] memory entries = certificates(0, 1);
-        decide(
-            IConsortium.ProposalKind.AddNameSpace,
-            abi.encode(OEM, space(IConsortium.NameKind.Dns, 0, "delta.example")),
-            three()
-        );
-        ICertificateRegistry.LotTerms memory terms = cellTerms();
-        terms.owner = OEM;
-        terms.stations = one(station(OEM));
-        terms.ranges[0].value = "delta.example";
-        uint40 other = abi.decode(ok(address(registry), openLotCall(terms, OEM)), (uint40));
+        uint40 other = lotOfTheOem();
         ICertificateRegistry.Submission memory s = submission(other);
         s.station = station(OEM);
         ok(address(registry), submitCall(s, entries, keyOf(OEM, "station")));
@@ -367,5 +358,37 @@ contract SubmissionTest is LedgerTest {
         ok(address(registry), submitCall(s, entries, keyOf(OEM, "station")));
         check(registry.batchOf(digestOf(entries)) == 2, "after the lapse the digest stays the owner's");
         check(submit(lot, entries) == 3, "who may submit it again");
+        endorseAs(OPERATOR, 3, 1, 0);
+        endorseAs(AUTHORITY, 3, 1, 0);
+        pass(WINDOW + 1);
+        check(submit(lot, entries) == 3, "decided whole: a no-op");
+    }
+
+    /// @notice The owner's last batch with this digest may have had every entry refused: it stays the owner's.
+    function test_anothersSubmissionAfterOneThatWasRefusedWhole() external {
+        bytes[] memory entries = certificates(0, 2);
+        submit(lot, entries);
+        endorseAs(OPERATOR, 1, 1, 2);
+        endorseAs(AUTHORITY, 1, 1, 2);
+        pass(WINDOW + 1);
+        ok(address(registry), revokeCall(idOf(1), 1, VENDOR, "administrator"));
+        check(submit(lot, entries) == 2 && registry.batch(2).present == 0, "both are seen");
+        uint40 other = lotOfTheOem();
+        ICertificateRegistry.Submission memory s = submission(other);
+        s.station = station(OEM);
+        bytes memory taken = submitCall(s, entries, keyOf(OEM, "station"));
+        check(abi.decode(ok(address(registry), taken), (uint40)) == 2, "a no-op");
+        check(registry.batchOf(digestOf(entries)) == 2 && registry.batchCount() == 2, "not another's");
+        check(submit(lot, entries) == 3, "the owner's own goes in");
+    }
+
+    function lotOfTheOem() private returns (uint40) {
+        bytes memory content = abi.encode(OEM, space(IConsortium.NameKind.Dns, 0, "delta.example"));
+        decide(IConsortium.ProposalKind.AddNameSpace, content, three());
+        ICertificateRegistry.LotTerms memory terms = cellTerms();
+        terms.owner = OEM;
+        terms.stations = one(station(OEM));
+        terms.ranges[0].value = "delta.example";
+        return abi.decode(ok(address(registry), openLotCall(terms, OEM)), (uint40));
     }
 }

@@ -171,13 +171,135 @@ contract VotesTest is LedgerTest {
         bytes memory content = admission(5, "Fifth");
         uint64 id = propose(OPERATOR, IConsortium.ProposalKind.Admit, content);
         vote(VENDOR, id, content);
-        vote(OEM, id, content);
         pass(GOVERNANCE_WINDOW + 1);
         bytes memory closed = abi.encodeWithSelector(IConsortium.ConsortiumProposalClosed.selector, id);
+        refused(address(consortium), voteCall(OEM, id, content, true), closed);
+        goTo(START + GOVERNANCE_WINDOW);
+        vote(OEM, id, content);
+        check(consortium.proposal(id).expiresAt == now_, "as at the proposal: it is sooner");
+        pass(1);
         refused(address(consortium), executeCall(id, content), closed);
-        refused(address(consortium), voteCall(AUTHORITY, id, content, true), closed);
         goTo(START + GOVERNANCE_WINDOW);
         consortium.execute(id, content);
+    }
+
+    /// @notice What was adopted is carried out within a week, or not at all.
+    function test_adoptedAndNotCarriedOut() external {
+        bytes memory content = admission(5, "Fifth");
+        uint64 id = propose(OPERATOR, IConsortium.ProposalKind.Admit, content);
+        vote(VENDOR, id, content);
+        pass(1 days);
+        vote(OEM, id, content);
+        check(consortium.proposal(id).expiresAt == now_ + 7 days, "seven days");
+        pass(7 days + 1);
+        bytes memory closed = abi.encodeWithSelector(IConsortium.ConsortiumProposalClosed.selector, id);
+        refused(address(consortium), executeCall(id, content), closed);
+        goTo(now_ - 1);
+        consortium.execute(id, content);
+    }
+
+    function test_adoptedWithADelay() external {
+        bytes memory content = abi.encode(four(), uint8(3));
+        uint64 id = propose(OPERATOR, IConsortium.ProposalKind.SetElectorate, content);
+        vote(VENDOR, id, content);
+        vote(OEM, id, content);
+        check(consortium.proposal(id).expiresAt == now_ + DELAY + 7 days, "from when it can be carried out");
+        pass(DELAY + 7 days);
+        consortium.execute(id, content);
+    }
+
+    // Votes that were saved up
+
+    function adopt(IConsortium.ProposalKind kind, bytes memory content) private returns (uint64 id) {
+        id = propose(OPERATOR, kind, content);
+        vote(VENDOR, id, content);
+        vote(AUTHORITY, id, content);
+    }
+
+    function overtaken(uint64 id) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(IConsortium.ConsortiumOvertaken.selector, id);
+    }
+
+    /// @notice Restore what is not suspended: refused then, and no use after a suspension that came later.
+    function test_aRestorationSavedUp() external {
+        bytes memory content = abi.encode(OEM);
+        uint64 saved = adopt(IConsortium.ProposalKind.Restore, content);
+        refused(
+            address(consortium),
+            executeCall(saved, content),
+            abi.encodeWithSelector(IConsortium.ConsortiumBadMember.selector, "is in that state already")
+        );
+        pass(1 days);
+        suspend(OEM);
+        refused(address(consortium), executeCall(saved, content), overtaken(saved));
+        uint64 fresh = adopt(IConsortium.ProposalKind.Restore, content);
+        consortium.execute(fresh, content);
+        check(consortium.isActive(OEM), "one made afterwards is carried out");
+    }
+
+    /// @notice Two suspensions of one member: the second cannot be kept for after its restoration.
+    function test_twoOfTheSame() external {
+        bytes memory content = abi.encode(OEM);
+        uint64 first = adopt(IConsortium.ProposalKind.Suspend, content);
+        uint64 second = adopt(IConsortium.ProposalKind.Suspend, content);
+        pass(60);
+        consortium.execute(first, content);
+        uint64 back = adopt(IConsortium.ProposalKind.Restore, content);
+        consortium.execute(back, content);
+        refused(address(consortium), executeCall(second, content), overtaken(second));
+        content = abi.encode(AUTHORITY);
+        uint64 other = propose(OPERATOR, IConsortium.ProposalKind.Suspend, content);
+        vote(VENDOR, other, content);
+        vote(OEM, other, content);
+        consortium.execute(other, content);
+        check(!consortium.isActive(AUTHORITY), "another member is another matter");
+    }
+
+    function test_parametersWrittenAgainstOlderOnes() external {
+        IConsortium.Parameters memory wanted = consortium.parameters();
+        wanted.ageBoundSeconds = 20;
+        bytes memory one_ = abi.encode(wanted);
+        wanted.ageBoundSeconds = 40;
+        bytes memory other = abi.encode(wanted);
+        uint64 first = adopt(IConsortium.ProposalKind.SetParameters, one_);
+        uint64 second = adopt(IConsortium.ProposalKind.SetParameters, other);
+        pass(DELAY);
+        consortium.execute(first, one_);
+        refused(address(consortium), executeCall(second, other), overtaken(second));
+        check(consortium.parameters().ageBoundSeconds == 20, "as carried out");
+    }
+
+    /// @notice The same space in another encoding is the same space.
+    function test_aNameSpaceSavedUp() external {
+        bytes memory content = abi.encode(OEM, space(IConsortium.NameKind.Dns, 0, "delta.example"));
+        bytes memory longer = bytes.concat(content, hex"00");
+        uint64 first = adopt(IConsortium.ProposalKind.AddNameSpace, content);
+        uint64 second = adopt(IConsortium.ProposalKind.AddNameSpace, longer);
+        pass(60);
+        consortium.execute(first, content);
+        uint64 gone = adopt(IConsortium.ProposalKind.RemoveNameSpace, content);
+        consortium.execute(gone, content);
+        refused(address(consortium), executeCall(second, longer), overtaken(second));
+        content = abi.encode(OEM, space(IConsortium.NameKind.Dns, 0, "other.example"));
+        uint64 other = adopt(IConsortium.ProposalKind.AddNameSpace, content);
+        consortium.execute(other, content);
+        check(consortium.nameSpaces(OEM).length == 1, "another space is another matter");
+    }
+
+    // What a vote is bound to
+
+    /// @notice The content of `Suspend(3)` is that of `Remove(3)`: a vote for one is none for the other.
+    function test_aVoteIsForOneKind() external {
+        bytes memory content = abi.encode(OEM);
+        uint64 id = propose(OPERATOR, IConsortium.ProposalKind.Remove, content);
+        bytes32 other = contentHash(IConsortium.ProposalKind.Suspend, content);
+        bytes memory mismatch = abi.encodeWithSelector(IConsortium.ConsortiumContentMismatch.selector, id);
+        refused(address(consortium), voteOnHash(VENDOR, id, other, true), mismatch);
+        refused(address(consortium), voteOnHash(VENDOR, id, keccak256(content), true), mismatch);
+        ok(address(consortium), voteOnHash(VENDOR, id, contentHash(IConsortium.ProposalKind.Remove, content), true));
+        check(
+            consortium.proposal(id).contentHash == contentHash(IConsortium.ProposalKind.Remove, content), "as it says"
+        );
     }
 
     function test_delay() external {
@@ -255,6 +377,26 @@ contract VotesTest is LedgerTest {
             executeCall(id, content),
             abi.encodeWithSelector(IConsortium.ConsortiumBadParameters.selector, "governanceWindowSeconds")
         );
+    }
+
+    /// @notice Otherwise one member alone could hold a certificate of another again and again without a gap.
+    function test_emergencyHoldIsShorterThanTheWindow() external {
+        IConsortium.Parameters memory wanted = consortium.parameters();
+        wanted.governanceWindowSeconds = 80 hours;
+        wanted.emergencyHoldHours = 80;
+        bytes memory content = abi.encode(wanted);
+        uint64 id = adopt(IConsortium.ProposalKind.SetParameters, content);
+        wanted.emergencyHoldHours = 79;
+        bytes memory shorter = abi.encode(wanted);
+        uint64 good = adopt(IConsortium.ProposalKind.SetParameters, shorter);
+        pass(DELAY);
+        refused(
+            address(consortium),
+            executeCall(id, content),
+            abi.encodeWithSelector(IConsortium.ConsortiumBadParameters.selector, "emergencyHoldHours")
+        );
+        consortium.execute(good, shorter);
+        check(consortium.parameters().emergencyHoldHours == 79, "an hour less");
     }
 
     function test_nameSpaces() external {

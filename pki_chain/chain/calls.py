@@ -114,8 +114,10 @@ class Calls:
         deadline: int,
         signature: bytes,
         active: bool,
+        consent: bytes = b"",
     ) -> Call:
-        arguments = [member, account, int(role), active, administrator, nonce, deadline, signature]
+        """Add, suspend or restore an account; a new one's `consent` is its own signature over `Join`."""
+        arguments = [member, account, int(role), active, administrator, nonce, deadline, signature, consent]
         return self._consortium("setAccount", arguments, _ORDER_GAS)
 
     def propose(

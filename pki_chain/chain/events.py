@@ -138,7 +138,7 @@ _MAKERS: Mapping[str, Callable[[dict[str, Any]], EventContent]] = {
         v["proposal"], v["member"], v["kind"], v["contentHash"], v["content"], v["expiresAt"]
     ),
     "VoteCast": lambda v: ports.VoteCast(v["proposal"], v["member"], v["support"]),
-    "ProposalAdopted": lambda v: ports.ProposalAdopted(v["proposal"], v["executableAt"]),
+    "ProposalAdopted": lambda v: ports.ProposalAdopted(v["proposal"], v["executableAt"], v["expiresAt"]),
     "ProposalExecuted": lambda v: ports.ProposalExecuted(v["proposal"]),
     "LotOpened": lambda v: ports.LotOpened(v["lot"], v["owner"], _address(v["by"]), _terms(v["terms"])),
     "LotClosed": lambda v: ports.LotClosed(v["lot"], _address(v["by"])),

@@ -119,6 +119,7 @@ class Proposal:
     kind: int
     member: int
     subject: int
+    made_at: int
     expires_at: int
     adopted_at: int
     delay_s: int

@@ -45,6 +45,7 @@ TYPES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("nonce", "uint256"),
             ("deadline", "uint64"),
         ),
+        "Join": (("member", "uint16"), ("account", "address"), ("role", "uint8")),
         "Propose": (("kind", "uint8"), ("contentHash", "bytes32"), ("nonce", "uint256"), ("deadline", "uint64")),
         "Vote": (("proposal", "uint64"), ("contentHash", "bytes32"), ("support", "bool"), ("deadline", "uint64")),
         "Submission": (
@@ -211,13 +212,18 @@ class TypedTexts:
         }
         return TypedData(self._consortium, "SetAccount", message)
 
+    def join(self, member: int, account: Address, role: Role) -> TypedData:
+        """A new account's own consent to act for this member in this role, for good."""
+        return TypedData(self._consortium, "Join", {"member": member, "account": account, "role": int(role)})
+
     def propose(self, kind: int, content: bytes, nonce: int, deadline: int) -> TypedData:
-        """A proposal with this content (`abi.encode` of the kind's arguments)."""
-        message = {"kind": int(kind), "contentHash": keccak(content), "nonce": nonce, "deadline": deadline}
+        """A proposal of this kind with this content (`abi.encode` of the kind's arguments)."""
+        hashed = content_hash(kind, content)
+        message = {"kind": int(kind), "contentHash": hashed, "nonce": nonce, "deadline": deadline}
         return TypedData(self._consortium, "Propose", message)
 
     def vote(self, proposal: int, content_hash: bytes, deadline: int, *, support: bool) -> TypedData:
-        """A vote on a proposal, bound to its content."""
+        """A vote on a proposal, bound to its kind and content (see the function `content_hash`)."""
         message = {"proposal": proposal, "contentHash": content_hash, "support": support, "deadline": deadline}
         return TypedData(self._consortium, "Vote", message)
 
@@ -252,6 +258,16 @@ def _hold_message(certificate: bytes, kind: HoldKind, reason: int, counter: int,
 def batch_digest(certificates: Sequence[bytes]) -> bytes:
     """keccak256 of the concatenated keccak256 of each DER certificate, 32 bytes (EIP-712 `bytes[]`)."""
     return keccak(b"".join(keccak(der) for der in certificates))
+
+
+def content_hash(kind: int, content: bytes) -> bytes:
+    """keccak256 of the kind's octet and the content of a proposal, 32 bytes: what members vote on.
+
+    Raises `InputError` for a kind that is no octet.
+    """
+    if not 0 <= kind <= 0xFF:
+        raise InputError(f"{kind} is no kind of proposal: give 0 to 255")
+    return keccak(bytes([kind]) + content)
 
 
 def terms_hash(terms: LotTerms) -> bytes:

@@ -9,7 +9,7 @@ import click
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
-from pki_chain.errors import NotFoundError
+from pki_chain.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from pki_chain.ports import Address, Role
@@ -30,21 +30,54 @@ def account() -> None:
 @account.command(short_help="Make a key, and register its account.")
 @click.argument("label")
 @click.option("--role", required=True, type=click.Choice(ROLES))
+@click.option(
+    "--consent", metavar="HEX", help="Of a key that is kept elsewhere: see `tally consortium account consent`."
+)
 @key_option
 @gateway_option
 @member_command
 @json_option
-def add(config: MemberConfig, label: str, role: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
+def add(
+    config: MemberConfig,
+    label: str,
+    role: str,
+    consent: str | None,
+    key: str,
+    gateways: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
     """Make a key LABEL in the member's keystore, unless it has one, and register its account.
 
-    LABEL may be an address as well, of a key that is kept elsewhere or of a contract. An endorser is used once
-    [validator] endorser in tally.toml names it.
+    LABEL may be an address as well, of a key that is kept elsewhere or of a contract: with its --consent. An endorser
+    is used once [validator] endorser in tally.toml names it.
     """
     from pki_chain.ports import Role
 
     address = find_or_make(config, label)
-    set_account(config, address, Role[role.upper()], key, gateways, active=True)
+    add_account(config, address, Role[role.upper()], key, gateways, consent=consent)
     print_result({"account": address, "label": label, "role": role}, f"{role} {label} is {address}", as_json=as_json)
+
+
+@account.command("consent", short_help="Have a key consent to become an account.")
+@click.argument("label")
+@click.option("--role", required=True, type=click.Choice(ROLES))
+@member_command
+@json_option
+def sign_consent(config: MemberConfig, label: str, role: str, *, as_json: bool) -> None:
+    """Have the key LABEL (label or address) sign that it acts for this member in this role, for good.
+
+    For a key on another machine than the administrator's, which takes the outcome as `account add ADDRESS --consent`.
+    Nobody can register an account without its consent, and so keep it from being anybody else's.
+    """
+    from pki_chain.ports import Role
+
+    address = find_or_make(config, label)
+    signed = _join(config, address, Role[role.upper()])
+    if signed is None:
+        raise NotFoundError(f"the keystore has no key {address}: run this where the key is kept")
+    result = {"account": address, "role": role, "consent": "0x" + signed.hex()}
+    print_result(result, f"{address} consents to be {role}: 0x{signed.hex()}", as_json=as_json)
 
 
 @account.command(short_help="Suspend an account at once.")
@@ -81,15 +114,62 @@ def restore(
     print_result(result, f"{found.name.lower()} {address} is restored", as_json=as_json)
 
 
+def add_account(
+    config: MemberConfig,
+    address: Address,
+    role: Role,
+    key: str,
+    gateways: tuple[str, ...],
+    *,
+    consent: str | None = None,
+) -> None:
+    """Register an account with its consent, by its key in the keystore if none is given.
+
+    Raises `InputError` when there is neither, and as `Orders`.
+    """
+    signed = _join(config, address, role) if consent is None else _octets(consent)
+    if signed is None:
+        raise InputError(
+            f"the keystore has no key {address}: run `tally consortium account consent {address} --role "
+            f"{role.name.lower()}` where it is kept, and give what it prints as --consent"
+        )
+    set_account(config, address, role, key, gateways, active=True, consent=signed)
+
+
+def _join(config: MemberConfig, address: Address, role: Role) -> bytes | None:
+    """The account's signature over `Join`; None when its key is not in the keystore."""
+    from pki_chain.chain.signer import Keystore
+    from pki_chain.chain.typed_data import TypedTexts
+
+    keystore = Keystore.open(config.keystore.directory, config.keystore.passphrase_file)
+    if address not in {entry.address for entry in keystore.list()}:
+        return None
+    return keystore.load(address).sign(TypedTexts(config.load_consortium()).join(config.member.id, address, role))
+
+
+def _octets(consent: str) -> bytes:
+    try:
+        return bytes.fromhex(consent.removeprefix("0x"))
+    except ValueError as error:
+        raise InputError("--consent is not 0x and hexadecimal digits: give what `account consent` prints") from error
+
+
 def set_account(
-    config: MemberConfig, address: Address, role: Role, key: str, gateways: tuple[str, ...], *, active: bool
+    config: MemberConfig,
+    address: Address,
+    role: Role,
+    key: str,
+    gateways: tuple[str, ...],
+    *,
+    active: bool,
+    consent: bytes = b"",
 ) -> None:
     """Have the administrator's `key` sign the change, and wait until the ledger has it. Raises as `Orders`."""
     from pki_chain.chain.typed_data import TypedTexts
     from pki_chain.station.orders import Orders
 
     orders = Orders(TypedTexts(config.load_consortium()), load_signer(config, key), gateway_client(config, gateways))
-    orders.set_account(config.member.id, address, role, active=active)
+    orders.set_account(config.member.id, address, role, active=active, consent=consent)
 
 
 def find_or_make(config: MemberConfig, label: str) -> Address:

@@ -12,7 +12,7 @@ from pki_chain.cli.founding import found, plan, prepare, sign
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError, NotFoundError
+from pki_chain.errors import InputError, LedgerUnavailableError, NotFoundError
 
 if TYPE_CHECKING:
     from pki_chain.ports import ProposalMade
@@ -178,12 +178,13 @@ def propose(
     set-directory NAME ADDRESS HASH     hold-certificate ID REASON
     release-certificate ID
     """
-    from pki_chain.founding.proposal import ProposalKind, content_hash, encode_content
+    from pki_chain.chain.typed_data import content_hash
+    from pki_chain.founding.proposal import ProposalKind, encode_content
     from pki_chain.ports import ProposalMade
 
     number = ProposalKind[kind.upper().replace("-", "_")]
     content = encode_content(number, arguments)
-    hashed = content_hash(content)
+    hashed = content_hash(number, content)
     outcome = _orders(config, key, gateways).propose(number, content)
     proposal = next(
         event.content.proposal
@@ -199,7 +200,9 @@ def propose(
 @consortium.command()
 @click.argument("proposal", type=click.IntRange(1, 2**63 - 1))
 @click.option("--against", is_flag=True, help="Vote against it. [default: for it]")
-@click.option("--content-hash", help="Vote only if this is the hash of its content, as told by a way of your own.")
+@click.option(
+    "--content-hash", help="Vote only if this is the hash of its kind and content, as told by a way of your own."
+)
 @key_option
 @gateway_option
 @member_command
@@ -217,7 +220,7 @@ def vote(
     """Vote on PROPOSAL."""
     made = _proposal(config, proposal)
     if content_hash is not None and content_hash.removeprefix("0x") != made.content_hash.hex():
-        raise InputError(f"the content of proposal {proposal} has hash {made.content_hash.hex()}: do not vote for it")
+        raise InputError(f"kind and content of proposal {proposal} have hash {made.content_hash.hex()}: do not vote")
     _orders(config, key, gateways).vote(proposal, made.content_hash, support=not against)
     said = "against" if against else "for"
     print_result({"proposal": proposal, "support": not against}, f"voted {said} proposal {proposal}", as_json=as_json)
@@ -255,7 +258,7 @@ def show(config: MemberConfig, proposal: int, *, as_json: bool) -> None:
         "by": made.member,
         "content": "0x" + made.content.hex(),
         "content_hash": "0x" + made.content_hash.hex(),
-        "expires_at": made.expires_at,
+        "expires_at": adopted[-1].expires_at if adopted else made.expires_at,
         "state": state,
         "executable_at": adopted[-1].executable_at if adopted else None,
         "votes": {str(member): support for member, support in sorted(votes.items())},
@@ -291,9 +294,16 @@ def _events(config: MemberConfig, kind: type[Any]) -> list[Any]:
 
 
 def _proposal(config: MemberConfig, number: int) -> ProposalMade:
+    """The proposal, with the kind and content that its hash is of. Raises `NotFoundError`, `LedgerUnavailableError`."""
+    from pki_chain.chain.typed_data import content_hash
     from pki_chain.ports import ProposalMade
 
     for made in _events(config, ProposalMade):
         if made.proposal == number:
+            # A vote is for this hash: what an endpoint shows beside it has to be what it is a hash of.
+            if content_hash(made.kind, made.content) != made.content_hash:
+                raise LedgerUnavailableError(
+                    f"the endpoint's content of proposal {number} does not have its hash: use another endpoint"
+                )
             return made  # type: ignore[no-any-return]
     raise NotFoundError(f"the ledger has no proposal {number}: correct the number")

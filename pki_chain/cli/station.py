@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pki_chain.cli.account import find, find_or_make, set_account
+from pki_chain.cli.account import add_account, find, find_or_make, set_account
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result, progress_bar
 from pki_chain.config import MemberConfig
@@ -44,7 +44,7 @@ def add(config: MemberConfig, label: str, key: str, gateways: tuple[str, ...], *
     from pki_chain.ports import Role
 
     account = find_or_make(config, label)
-    set_account(config, account, Role.STATION, key, gateways, active=True)
+    add_account(config, account, Role.STATION, key, gateways)
     print_result({"station": account, "label": label}, f"station {label} is {account}", as_json=as_json)
 
 

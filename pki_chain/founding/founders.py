@@ -13,6 +13,8 @@ from typing import Any
 from pki_chain.errors import ConfigurationError
 from pki_chain.ports import MemberKind, NameKind, NameSpace
 
+_URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:([A-Za-z0-9._:-]*:)?")
+"""As contracts/NameSpaces.sol: RFC 8141 §3.1 compares the identifier without case, so it is of lower case here."""
 _LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 KINDS = {kind.name.lower().replace("_", "-"): kind for kind in MemberKind}
 """Kinds of member, as people spell them."""
@@ -39,7 +41,7 @@ def parse_space(text: str) -> NameSpace:
     try:
         if kind == "dns" and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", value):
             return NameSpace(NameKind.DNS, 0, value.encode("ascii"))
-        if kind == "urn" and value.endswith(":") and value.isascii() and value.isprintable():
+        if kind == "urn" and _URN.fullmatch(value):
             return NameSpace(NameKind.URN, 0, value.encode("ascii"))
         if kind == "oui" and len(value) in {6, 7, 9}:
             bits = len(value) * 4
@@ -50,7 +52,8 @@ def parse_space(text: str) -> NameSpace:
     except ValueError:
         pass  # the message below says it better than the parser of one part
     raise ConfigurationError(
-        f"name space {text!r} is not one of dns:<lower-case suffix>, urn:<prefix that ends with ':'>, "
+        f"name space {text!r} is not one of dns:<lower-case suffix>, "
+        "urn:urn:<lower-case identifier>:<prefix that ends with ':'>, "
         "oui:<6, 7 or 9 hexadecimal digits>, ip:<network>/<length>"
     )
 

@@ -52,11 +52,6 @@ class ProposalKind(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
-def content_hash(content: bytes) -> bytes:
-    """keccak256 of the content: what votes are bound to."""
-    return keccak(content)
-
-
 def encode_content(kind: ProposalKind, arguments: Sequence[str]) -> bytes:
     """The content of a proposal from its arguments as people write them (see `USAGE`). Raises `InputError`."""
     usage, build = _BUILDERS[kind]

@@ -115,6 +115,7 @@ def _set_account(calls: Calls, fields: JsonObject) -> Call:
         _member_of(Role, fields, "role"),
         active=fields.boolean("active"),
         nonce=fields.uint256("nonce"),
+        consent=fields.octets("consent"),
         **_administered(fields),
     )
 
@@ -170,7 +171,7 @@ FORMS: Final[Mapping[str, OrderForm]] = {
     "block-key": OrderForm(("subject_public_key_info", "r", "s"), _block_key),
     "open-lot": OrderForm(("terms", "nonce", *_BY), _open_lot),
     "close-lot": OrderForm(("lot", *_BY), _close_lot),
-    "set-account": OrderForm(("member", "account", "role", "active", "nonce", *_BY), _set_account),
+    "set-account": OrderForm(("member", "account", "role", "active", "consent", "nonce", *_BY), _set_account),
     "propose": OrderForm(("kind", "content", "nonce", *_BY), _propose),
     "vote": OrderForm(("proposal", "content_hash", "support", *_BY), _vote),
     "execute": OrderForm(("proposal", "content"), _execute),

@@ -126,7 +126,7 @@ class Projection:
         row = {"address": str(content.account), "member": content.member, "role": int(content.role)}
         self._put("accounts", {**row, "active": int(content.active), "changed_at": block.time})
 
-    def _name_space(self, content: ports.NameSpaceChanged, _: Block, __: LoggedEvent) -> None:
+    def _name_space(self, content: ports.NameSpaceChanged, block: Block, _: LoggedEvent) -> None:
         row = {
             "member": content.member,
             "kind": int(content.space.kind),
@@ -139,6 +139,8 @@ class Projection:
             self._connection.execute(
                 "DELETE FROM name_spaces WHERE member = ? AND kind = ? AND bits = ? AND value = ?", tuple(row.values())
             )
+            # As the contract has it: the member's open lots end, also those opened in this block.
+            self._connection.execute("UPDATE members SET changed_at = ? WHERE id = ?", (block.time + 1, content.member))
 
     def _profile(self, content: ports.ProfileChanged, _: Block, __: LoggedEvent) -> None:
         self._put("profiles", {"id": content.profile, "content": json.dumps(content.content, sort_keys=True)})
@@ -170,7 +172,8 @@ class Projection:
 
     def _adopted(self, content: ports.ProposalAdopted, _: Block, __: LoggedEvent) -> None:
         self._connection.execute(
-            "UPDATE proposals SET executable_at = ? WHERE id = ?", (content.executable_at, content.proposal)
+            "UPDATE proposals SET executable_at = ?, expires_at = ? WHERE id = ?",
+            (content.executable_at, content.expires_at, content.proposal),
         )
 
     def _executed(self, content: ports.ProposalExecuted, block: Block, _: LoggedEvent) -> None:

@@ -96,8 +96,10 @@ class Orders:
         deadline = self._deadline()
         return self._send("close-lot", self._texts.close_lot(lot, deadline), {"lot": lot, "deadline": deadline})
 
-    def set_account(self, member: int, account: Address, role: Role, *, active: bool) -> OrderOutcome:
-        """Add, suspend or restore an account of the signer's own member."""
+    def set_account(
+        self, member: int, account: Address, role: Role, *, active: bool, consent: bytes = b""
+    ) -> OrderOutcome:
+        """Add, suspend or restore an account of the signer's own member; `consent` is a new one's over `Join`."""
         nonce, deadline = secrets.randbits(256), self._deadline()
         typed = self._texts.set_account(member, account, role, nonce, deadline, active=active)
         fields = {
@@ -105,6 +107,7 @@ class Orders:
             "account": account,
             "role": int(role),
             "active": active,
+            "consent": _hex(consent),
             "nonce": str(nonce),
             "deadline": deadline,
         }

@@ -54,10 +54,15 @@ class Evidence:
         self._connection.close()
 
     def awaiting(self, now: int) -> list[int]:
-        """Batches, oldest first, whose electorate has this member, undecided, in their window, not endorsed by it."""
+        """Batches, oldest first, whose electorate has this member, undecided, in their window, not endorsed by it.
+
+        None that the contract takes no word on, since the lot's owner or the station's member lost its rights.
+        """
         found = self._connection.execute(
             "SELECT b.id, e.members FROM batches b JOIN electorates e ON e.number = b.electorate "
-            "WHERE b.settled_at = 0 AND b.window_end >= ? AND b.station_member <> ? AND b.lot_owner <> ? "
+            "JOIN lots l ON l.id = b.lot JOIN members o ON o.id = l.owner JOIN members s ON s.id = b.station_member "
+            "WHERE o.state = 1 AND o.changed_at <= l.opened_at AND s.state = 1 "
+            "AND b.settled_at = 0 AND b.window_end >= ? AND b.station_member <> ? AND b.lot_owner <> ? "
             "AND NOT EXISTS (SELECT 1 FROM endorsements d WHERE d.batch = b.id AND d.member = ?) ORDER BY b.id",
             (now, self._member, self._member, self._member),
         )

@@ -12,7 +12,8 @@ import pytest
 from pki_chain import ports
 from pki_chain.chain.abi import load_interface
 from pki_chain.chain.ledger import LedgerClient
-from pki_chain.chain.typed_data import TypedData, TypedTexts, batch_digest
+from pki_chain.chain.signer import Signer
+from pki_chain.chain.typed_data import TypedData, TypedTexts, batch_digest, content_hash
 from pki_chain.errors import LedgerUnavailableError, RefusedError
 from pki_chain.ports import HoldFlag, HoldKind, LoggedEvent, Role, Status
 from pki_chain.x509.certificate import parse_certificate
@@ -157,14 +158,17 @@ def test_every_text_is_what_the_contract_checks(consortium: Consortium) -> None:
     vendor = consortium.members[VENDOR]
     administrator, relayer = vendor.keys["administrator"], vendor.keys["relayer"].address
     lot, deadline, nonce = consortium.open_lot(), consortium.deadline(), secrets.randbits(256)
-    new = ports.Address("0x" + secrets.token_hex(20))
+    new_key = Signer.ephemeral()
+    new = new_key.address
     content = b"\x01" * 64
     spki_hash = secrets.token_bytes(32)
 
     def signed(typed: TypedData) -> dict[str, Any]:
         return {"deadline": deadline, "signature": administrator.sign(typed)}
 
-    account = {"active": True, "administrator": administrator.address, "nonce": nonce}
+    join = new_key.sign(texts.join(VENDOR, new, Role.STATION))
+    account = {"active": True, "administrator": administrator.address, "nonce": nonce, "consent": join}
+    for_another = {**account, "consent": new_key.sign(texts.join(OEM, new, Role.STATION))}
     passing = [
         calls.close_lot(lot, administrator=administrator.address, **signed(texts.close_lot(lot, deadline))),
         calls.set_account(
@@ -186,6 +190,13 @@ def test_every_text_is_what_the_contract_checks(consortium: Consortium) -> None:
             Role.STATION,
             **account,
             **signed(texts.set_account(VENDOR, new, Role.DUTY, nonce, deadline, active=True)),
+        ),
+        calls.set_account(
+            VENDOR,
+            new,
+            Role.STATION,
+            **for_another,
+            **signed(texts.set_account(VENDOR, new, Role.STATION, nonce, deadline, active=True)),
         ),
         calls.revoke_by_key(
             spki_hash, [], 1, signer=administrator.address, **signed(texts.revoke_key(spki_hash, 3, deadline))
@@ -220,6 +231,18 @@ def test_suspension_by_vote(consortium: Consortium) -> None:
         events = list(consortium.ledger.events(receipt.block_number, receipt.block_number))
         [made] = contents(events, ports.ProposalMade)
         assert made.content == content
+        assert made.content_hash == content_hash(kind, content)
+        other = consortium.texts.vote(made.proposal, content_hash(kind + 1, content), deadline, support=True)
+        mistaken = consortium.calls.vote(
+            made.proposal,
+            content_hash(kind + 1, content),
+            support=True,
+            administrator=consortium.members[OEM].keys["administrator"].address,
+            deadline=deadline,
+            signature=consortium.members[OEM].keys["administrator"].sign(other),
+        )
+        with pytest.raises(RefusedError, match="ConsortiumContentMismatch"):
+            consortium.ledger.simulate(mistaken, proposer.address)
         early = consortium.calls.execute(made.proposal, content)
         with pytest.raises(RefusedError, match="ConsortiumNotAdopted"):
             consortium.ledger.simulate(early, proposer.address)
@@ -244,6 +267,8 @@ def test_suspension_by_vote(consortium: Consortium) -> None:
         proposal = consortium.ledger.proposal(made.proposal)
         assert proposal is not None
         assert proposal.executed
+        assert proposal.expires_at == proposal.adopted_at + 7 * 86_400
+        assert proposal.made_at <= proposal.adopted_at
 
 
 def test_reads_of_what_is_not_there(consortium: Consortium) -> None:

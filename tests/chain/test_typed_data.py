@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from pki_chain.chain.calls import Calls
 from pki_chain.chain.signer import Signer
-from pki_chain.chain.typed_data import TYPES, TypedData, TypedTexts, batch_digest, recover, terms_hash
+from pki_chain.chain.typed_data import (
+    TYPES,
+    TypedData,
+    TypedTexts,
+    batch_digest,
+    content_hash,
+    recover,
+    terms_hash,
+)
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import InputError
 from pki_chain.ports import Address, HoldKind, LotTerms, NameRange, RangeKind, Role, Submission
@@ -45,6 +53,7 @@ ALL = [
     TEXTS.open_lot(TERMS, 1, 99),
     TEXTS.close_lot(1, 99),
     TEXTS.set_account(1, ACCOUNT, Role.STATION, 1, 99, active=True),
+    TEXTS.join(1, ACCOUNT, Role.STATION),
     TEXTS.propose(2, b"content", 1, 99),
     TEXTS.vote(1, ID, 99, support=True),
     TEXTS.found(ID),
@@ -142,6 +151,16 @@ def test_terms_out_of_range_are_refused() -> None:
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_batch_digest_is_eip_712s_of_an_array(certificates: list[bytes]) -> None:
     assert batch_digest(certificates) == keccak(b"".join(keccak(each) for each in certificates))
+
+
+def test_a_vote_is_for_one_kind() -> None:
+    content = (3).to_bytes(32)
+    assert content_hash(2, content) == keccak(b"\x02" + content)
+    assert content_hash(2, content) != content_hash(3, content)
+    assert TEXTS.propose(2, content, 1, 99).message["contentHash"] == content_hash(2, content)
+    for kind in (-1, 256):
+        with pytest.raises(InputError, match="kind of proposal"):
+            content_hash(kind, content)
 
 
 def test_order_and_content_matter() -> None:

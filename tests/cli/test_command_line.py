@@ -30,6 +30,7 @@ COMMANDS = (
     "consortium vote",
     "consortium execute",
     "consortium account add",
+    "consortium account consent",
     "consortium account suspend",
     "consortium account restore",
     "consortium show",

@@ -71,7 +71,22 @@ def test_name_spaces_are_read_as_written(text: str) -> None:
     assert format_space(space) == text
 
 
-@pytest.mark.parametrize("text", ["dns:Acme.example", "urn:dev", "oui:02a0", "oui:zzzzzz", "ip:192.0.2.1/8", "acme"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dns:Acme.example",
+        "urn:dev",
+        "urn:urn:Dev:acme:",
+        "urn:urn:d:",
+        "urn:urn:-dev:",
+        "urn:urn:dev:ac%6De:",
+        "urn:urn:dev:acme",
+        "oui:02a0",
+        "oui:zzzzzz",
+        "ip:192.0.2.1/8",
+        "acme",
+    ],
+)
 def test_other_name_spaces_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is not one of dns:"):
         parse_space(text)

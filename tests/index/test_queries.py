@@ -148,10 +148,17 @@ def test_name_spaces_come_and_go(follower: Follower) -> None:
     vendor = follower.catch_up().member(VENDOR)
     assert vendor is not None
     (space,) = vendor.spaces
-    follower.ledger.mine([ports.NameSpaceChanged(VENDOR, space, added=False)])
+    time = follower.ledger.time
+    follower.ledger.open_lot()
+    assert follower.catch_up().lots(VENDOR, limit=1)[0].is_open(time)
+    follower.ledger.mine([ports.NameSpaceChanged(VENDOR, space, added=False)], after_s=0)
     vendor = follower.catch_up().member(VENDOR)
     assert vendor is not None
     assert vendor.spaces == ()
+    assert {lot.closed for lot in follower.model.lots(VENDOR)} == {True}, "its lots end, also one of that second"
+    follower.ledger.open_lot()
+    follower.ledger.mine([ports.NameSpaceChanged(VENDOR, space, added=True)])
+    assert sorted(lot.closed for lot in follower.catch_up().lots(VENDOR)) == [False, True, True]
 
 
 def test_proposals_and_votes(follower: Follower) -> None:
@@ -160,13 +167,14 @@ def test_proposals_and_votes(follower: Follower) -> None:
             ports.ProposalMade(1, OPERATOR, 2, b"\x01" * 32, b"\x02", 99),
             ports.VoteCast(1, OPERATOR, support=True),
             ports.VoteCast(1, OEM, support=False),
-            ports.ProposalAdopted(1, 77),
+            ports.ProposalAdopted(1, 77, 88),
         ]
     )
     follower.ledger.mine([ports.ProposalExecuted(1)])
     (proposal,) = follower.catch_up().proposals()
     assert proposal == follower.model.proposal(1)
     assert (proposal.votes, proposal.executable_at) == ({OPERATOR: True, OEM: False}, 77)
+    assert proposal.expires_at == 88
     assert proposal.executed_at == follower.ledger.time
     assert follower.model.proposal(2) is None
 

@@ -18,7 +18,16 @@ from pki_chain.validator.evidence import Evidence
 from pki_chain.validator.verdict import BatchMismatchError, Verdict, judge_batch
 from pki_chain.x509.reasons import Reason
 from tests.certificates import BLOCK_TIME, REALM, Draft, alternative_names, dns, integer, key, key_usage, subject_key
-from tests.index.recorded_ledger import OEM, OPERATOR, VENDOR, RecordedLedger, certificate, certificates, identity
+from tests.index.recorded_ledger import (
+    AUTHORITY,
+    OEM,
+    OPERATOR,
+    VENDOR,
+    RecordedLedger,
+    certificate,
+    certificates,
+    identity,
+)
 
 FULL = "[rules.clock]\n[rules.weak_keys]\n[rules.live_names]\n[rules.repeated_serials]\n"
 
@@ -234,6 +243,17 @@ def test_a_batch_whose_window_is_over_awaits_nobody(bench: Bench) -> None:
     assert bench.awaiting() == [1]
     bench.ledger.mine([], after_s=100)
     assert bench.awaiting() == []
+
+
+@pytest.mark.parametrize("member", [VENDOR, AUTHORITY])
+def test_a_batch_awaits_nobody_while_its_vendor_is_suspended(bench: Bench, member: int) -> None:
+    """The contract takes no word on it, also after the restoration: its lot has ended. Others do not matter."""
+    batch, _ = bench.ledger.submit(certificates(1))
+    bench.ledger.mine([ports.MemberChanged(member, ports.MemberKind.VENDOR, ports.MemberState.SUSPENDED, "X")])
+    awaited = [] if member == VENDOR else [batch]
+    assert bench.awaiting() == awaited
+    bench.ledger.mine([ports.MemberChanged(member, ports.MemberKind.VENDOR, ports.MemberState.ACTIVE, "X")])
+    assert bench.awaiting() == awaited
 
 
 def test_a_batch_of_which_nothing_is_known_waits(bench: Bench) -> None:
