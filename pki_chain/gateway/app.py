@@ -31,6 +31,13 @@ _ROUTE_OF: Final = {
     "submissions.submission": "submission",
     "relying.ocsp": "ocsp",
     "relying.ocsp_in_path": "ocsp",
+    "relying.crls": "crl",
+    "relying.crl": "crl",
+    "relying.signers": "bundle",
+    "relying.manifest": "bundle",
+    "relying.bundle": "bundle",
+    "relying.changes": "changes",
+    "relying.expiries": "list",
     "orders.order": "order",
     "orders.order_state": "order_state",
 }

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Blueprint, Response, request
 
-from pki_chain.gateway.freshness import cache_control
+from pki_chain.gateway import crl_answers
+from pki_chain.gateway.answers import json_answer, require_member, state_answer
+from pki_chain.gateway.bundle_answers import MEDIA_TYPES, certificate_content, read_scope, render
+from pki_chain.gateway.change_answers import MAX_PAGE, change_content, read_cursor
+from pki_chain.gateway.freshness import Moment, block_content, cache_control
 from pki_chain.gateway.ocsp_answers import MEDIA_TYPE, REQUEST_TYPE, OcspAnswer, failure_of, read_path
-from pki_chain.gateway.problems import RejectedError
+from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.services import services
+from pki_chain.status.crl import CrlScope
 from pki_chain.status.ocsp_request import OcspRequestError
 
 relying = Blueprint("relying", __name__)
+
+JOSE: Final = "application/jose"
+_LARGEST: Final = 1 << 53
 
 
 @relying.post("/ocsp")
@@ -31,7 +41,112 @@ def ocsp_in_path(encoded: str) -> Response:
     return _ocsp_response(services().ocsp_answers.answer(content))
 
 
+@relying.get("/crl")
+def crls() -> Response:
+    """Which lists there are."""
+    block, scopes = services().crl_answers.scopes()
+    lists = [
+        {"profile": scope.profile, "parts": scope.parts, "path": f"/crl/{scope.profile}/{{part}}-of-{scope.parts}.crl"}
+        for scope in scopes
+    ]
+    return json_answer({"lists": lists, "block": block_content(block.number, block.time, block.hash)})
+
+
+@relying.get("/crl/<int(max=65535):profile>/<int(max=65535):part>-of-<int(max=65535):parts>.crl")
+def crl(profile: int, part: int, parts: int) -> Response:
+    """One list, full, or the delta to a base. It says itself until when it holds; caches may keep none."""
+    _require_known("base")
+    base = _whole_number("base", _LARGEST) if "base" in request.args else None
+    content = services().crl_answers.answer(CrlScope(profile, part, parts), base)
+    response = Response(content, 200, content_type=crl_answers.MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@relying.get("/bundles/signers.pem")
+def signers() -> Response:
+    """Certificates of the keys that sign here: for everybody, to be compared on another way."""
+    response = Response(services().bundle_answers.signers(), 200, content_type=MEDIA_TYPES["pem"])
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@relying.get("/bundles/manifest.jws")
+def manifest() -> Response:
+    """The manifest of a bundle."""
+    require_member()
+    content, moment = services().bundle_answers.manifest(read_scope(request.args))
+    return _cached(Response(content, 200, content_type=JOSE), moment)
+
+
+@relying.get("/bundles/certificates.<any(pem,p7b,json):form>")
+def bundle(form: str) -> Response:
+    """A bundle; its ETag changes with its certificates."""
+    require_member()
+    scope, answers = read_scope(request.args), services().bundle_answers
+    found, moment = answers.bundle(scope)
+    tag = f"{found.digest}.{form}"
+    if tag in request.if_none_match:
+        response = Response(status=304)
+    else:
+        signed = answers.sign(scope, found, moment) if form == "json" else ""
+        response = Response(render(found, form, signed), 200, content_type=MEDIA_TYPES[form])
+    response.set_etag(tag)
+    return _cached(response, moment)
+
+
+@relying.get("/v1/changes")
+def changes() -> Response:
+    """A page of the change feed; `gateway.stream_port` serves it as a stream."""
+    require_member()
+    _require_known("after", "limit")
+    parts = services()
+    limit = _whole_number("limit", MAX_PAGE, least=1) if "limit" in request.args else MAX_PAGE
+    with parts.read_model.snapshot():
+        moment = parts.freshness.moment()
+        after = read_cursor(request.args.get("after", "0"), parts.change_log, moment.block.number)
+        found = parts.change_log.changes(after, limit)
+    cursor = found[-1].position if found else after
+    content = {"changes": [change_content(each) for each in found], "cursor": str(cursor)}
+    response = state_answer({**content, "more": len(found) == limit}, moment)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@relying.get("/v1/expiries")
+def expiries() -> Response:
+    """A member's certificates, valid or held, that end before a time."""
+    require_member()
+    _require_known("member", "before")
+    parts = services()
+    member, before = _whole_number("member", 65_535, least=1), _whole_number("before", _LARGEST)
+    with parts.read_model.snapshot():
+        moment = parts.freshness.moment()
+        found = parts.change_log.ending(member, before, MAX_PAGE)
+    return state_answer({"certificates": [certificate_content(each) for each in found]}, moment)
+
+
 def _ocsp_response(answer: OcspAnswer) -> Response:
     response = Response(answer.content, 200, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = cache_control(answer.cache_s)
     return response
+
+
+def _cached(response: Response, moment: Moment) -> Response:
+    response.headers["Cache-Control"] = cache_control(moment.cache_s)
+    return response
+
+
+def _require_known(*names: str) -> None:
+    """The query has these names only, each at most once. Raises `EnvelopeError`."""
+    for name, values in request.args.lists():
+        if name not in names or len(values) != 1:
+            raise EnvelopeError(400, "bad-query", f"The query takes {', '.join(names)}, each at most once.")
+
+
+def _whole_number(name: str, most: int, least: int = 0) -> int:
+    """A number in the query. Raises `EnvelopeError`."""
+    text = request.args.get(name, "")
+    if text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most:
+        return int(text)
+    raise EnvelopeError(400, "bad-number", f"{name} must be a whole number from {least} to {most}.")

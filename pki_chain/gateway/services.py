@@ -15,6 +15,8 @@ from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import ConsortiumFile, MemberConfig
 from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.audit import AuditLog
+from pki_chain.gateway.bundle_answers import BundleAnswers
+from pki_chain.gateway.crl_answers import CrlAnswers
 from pki_chain.gateway.freshness import Clock, Freshness
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.metrics import Counters
@@ -59,6 +61,8 @@ class Services:
     status_keys: StatusKeys
     status_answers: StatusAnswers
     ocsp_answers: OcspAnswers
+    crl_answers: CrlAnswers
+    bundle_answers: BundleAnswers
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
     ledger: LedgerClient
@@ -76,7 +80,7 @@ class Services:
         data = config.gateway.data
         read_model = ReadModel(data / INDEX_FILE)
         freshness = Freshness(read_model, clock)
-        status_keys = open_status_keys(config)
+        change_log, status_keys = ChangeLog(read_model), open_status_keys(config)
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
         places = Places(LEDGER_PLACES)
@@ -97,10 +101,12 @@ class Services:
             read_model=read_model,
             inbox=inbox,
             freshness=freshness,
-            change_log=ChangeLog(read_model),
+            change_log=change_log,
             status_keys=status_keys,
             status_answers=StatusAnswers(read_model, freshness),
             ocsp_answers=OcspAnswers(read_model, freshness, status_keys),
+            crl_answers=CrlAnswers(read_model, change_log, freshness, status_keys),
+            bundle_answers=BundleAnswers(read_model, change_log, freshness, status_keys, consortium.founding_hash),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
                 read_model,

@@ -132,8 +132,14 @@ class ChangeLog:
 
     def published(self, profile: int) -> int:
         """How many certificates of a profile were ever published: it only grows."""
-        rows = self._read_model.rows("SELECT count(*) FROM certificates WHERE told <> 0 AND profile = ?", (profile,))
+        rows = self._read_model.rows(
+            "SELECT count(*) FROM certificates WHERE told IN (2, 3, 4, 5, 6) AND profile = ?", (profile,)
+        )
         return int(rows[0][0])
+
+    def profiles(self) -> tuple[int, ...]:
+        """Numbers of all profiles."""
+        return tuple(row[0] for row in self._read_model.rows("SELECT id FROM profiles ORDER BY id"))
 
     def listed(self, profile: int) -> Iterator[Listing]:
         """Held and revoked certificates of a profile."""

@@ -17,12 +17,13 @@ from openapi_spec_validator import validate
 from schemathesis import GenerationMode, checks
 
 from pki_chain.chain.ledger import LedgerClient
-from pki_chain.config import GatewaySection, LedgerSection, MemberConfig, MemberSection
+from pki_chain.chain.signer import create_passphrase
+from pki_chain.config import GatewaySection, KeystoreSection, LedgerSection, MemberConfig, MemberSection
 from pki_chain.gateway.app import create_app
 from pki_chain.gateway.operations import load_openapi
 from pki_chain.gateway.order_forms import FORMS
 from pki_chain.gateway.rate_limit import RateLimit
-from pki_chain.gateway.services import INDEX_FILE
+from pki_chain.gateway.services import INDEX_FILE, open_status_keys
 from pki_chain.index.indexer import Indexer
 from tests.gateway.conftest import CONSORTIUM, NO_CODE, Clock, Gateway
 from tests.index.recorded_ledger import RecordedLedger, certificates
@@ -68,12 +69,15 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         path=directory / "tally.toml",
         member=MemberSection(1, "Example Mobile"),
         ledger=LedgerSection(directory / "consortium.json", timeout_s=1.0),
+        keystore=KeystoreSection(directory / "keystore", directory / "keystore" / "passphrase"),
         gateway=GatewaySection(data=directory / "data"),
     )
     ledger = RecordedLedger()
     ledger.accept(certificates(3))
     with Indexer(config.gateway.data / INDEX_FILE, ledger, 1) as indexer:
         indexer.advance()
+        create_passphrase(config.keystore.passphrase_file)
+        open_status_keys(config).create("Example Mobile", ledger.time)
         yield create_app(config, Clock(ledger.time + 1.0))
 
 
