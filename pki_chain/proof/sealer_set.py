@@ -110,13 +110,18 @@ def follow_contract(state: SealerState, header: Header, sealing: Sealing, take: 
 
 def read_sealers(word: Callable[[int], int], slot: int) -> tuple[bytes, ...]:
     """The `address[]` at `slot`, sorted. Raises `ProofRefusedError` (bad-sealer-set)."""
-    count, first = word(slot), int.from_bytes(keccak(slot.to_bytes(32)))
+    count = word(slot)
     if not 0 < count <= MAX_SEALERS:
         raise _bad_set(f"has {count} entries, not 1 to {MAX_SEALERS}")
-    values = [word((first + index) % (1 << 256)) for index in range(count)]
+    values = [word(array_slot(slot, index)) for index in range(count)]
     if len(set(values)) != count or not all(0 < value < 1 << 160 for value in values):
         raise _bad_set("has an entry twice, or one that is no address")
     return tuple(sorted(value.to_bytes(20) for value in values))
+
+
+def array_slot(slot: int, index: int) -> int:
+    """Slot of an element of the dynamic array at `slot`."""
+    return (int.from_bytes(keccak(slot.to_bytes(32))) + index) % (1 << 256)
 
 
 def _bad_set(what: str) -> ProofRefusedError:
