@@ -6,7 +6,7 @@ Nothing here approves by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -94,6 +94,10 @@ class Agent:
         """Handles that wait; asking does not bind them."""
         return self._client.inbox()
 
+    def wakes(self) -> Iterator[None]:
+        """One element whenever the inbox should be looked at; ends, or raises, where the stream breaks."""
+        return self._client.wakes()
+
     def open(self, handle: str, local_secret: str | None, language: Language) -> Prompt:
         """Fetch a challenge, which binds it to this agent, and check all that can be checked before a person looks.
 
@@ -122,7 +126,7 @@ class Agent:
             memory = self._home.memory()
             known = memory.apps.get(challenge.client_id)
             if known is not None and known.is_blocked:
-                self._client.refuse(challenge.challenge_id, "block-app")
+                self._client.refuse(challenge.challenge_id, "declined")
                 raise ChallengeRefusedError(
                     f"you blocked {record.name!r}, so its login was refused: `tally sim agent apps` lifts that"
                 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from sim_applet_tools.agent.issuer import verify_issuer
 from sim_applet_tools.errors import ProviderAnswerError, ProviderUnavailableError
 
 MAX_ANSWER_BYTES = 128 * 1024
+MAX_LINE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,21 @@ class HttpConnection:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._unavailable(error) from error
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[HttpAnswer, Iterator[bytes]]]:
+        """A connection of its own: the answer (200: without its body), and its lines as they come."""
+        connection = self._connection()
+        try:
+            connection.request("GET", self._path + path, headers=dict(headers))
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            body = b"" if response.status == 200 else response.read(MAX_ANSWER_BYTES)
+            yield HttpAnswer(response.status, names, body), iter(lambda: response.readline(MAX_LINE_BYTES), b"")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unavailable(error) from error
+        finally:
+            connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +97,17 @@ class ProviderClient:
         again = answer.headers.get("retry-after", "5")
         return Inbox(tuple(handles), min(max(int(again), 1), 60) if again.isascii() and again.isdigit() else 5)
 
+    def wakes(self) -> Iterator[None]:
+        """One element whenever the provider says that there is something to look at, until the stream ends."""
+        for _ in range(2):
+            with self._connection.stream(f"{BASE}/wake", self._headers("GET", "/wake")) as (answer, lines):
+                self._keep_nonce(answer)
+                if _asks_for_nonce(answer):
+                    continue
+                verified(answer, self._issuer)
+                yield from (None for line in lines if line == b"data: look\n")
+                return
+
     def fetch(self, handle: str, local_secret: str | None, language: Language) -> str:
         """The encrypted challenge; from now on bound to this agent."""
         body = {"handle": handle, "language": language}
@@ -135,28 +146,34 @@ class ProviderClient:
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> HttpAnswer:
         """One call, repeated once where the provider asks for its nonce. Source: RFC 9449 §8, §9."""
         answer = self._send(method, path, body)
-        if answer.status == 401 and 'error="use_dpop_nonce"' in answer.headers.get("www-authenticate", ""):
+        if _asks_for_nonce(answer):
             answer = self._send(method, path, body)
         return verified(answer, self._issuer)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> HttpAnswer:
-        headers = {
-            "Accept": "application/json",
-            "DPoP": dpop_proof(
-                self._key, method, self._issuer + BASE + path, now=self._clock(), token=self._token, nonce=self._nonce
-            ),
-        }
-        if self._token is not None:
-            headers["Authorization"] = f"DPoP {self._token}"
+        headers = self._headers(method, path)
         content = None
         if body is not None:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         answer = self._connection.ask(method, BASE + path, headers, content)
+        self._keep_nonce(answer)
+        return answer
+
+    def _headers(self, method: str, path: str) -> dict[str, str]:
+        url = self._issuer + BASE + path
+        proof = dpop_proof(self._key, method, url, now=self._clock(), token=self._token, nonce=self._nonce)
+        token = {} if self._token is None else {"Authorization": f"DPoP {self._token}"}
+        return {"Accept": "application/json, text/event-stream", "DPoP": proof, **token}
+
+    def _keep_nonce(self, answer: HttpAnswer) -> None:
         nonce = answer.headers.get("dpop-nonce", "")
         if nonce and len(nonce) <= MAX_NONCE_CHARS and nonce.isascii():
             self._nonce = nonce
-        return answer
+
+
+def _asks_for_nonce(answer: HttpAnswer) -> bool:
+    return answer.status == 401 and 'error="use_dpop_nonce"' in answer.headers.get("www-authenticate", "")
 
 
 def fetch_configuration(issuer: str, connection: HttpConnection) -> Configuration:

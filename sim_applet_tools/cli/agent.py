@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import platform
+import signal
 import sys
+import webbrowser
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,10 +139,72 @@ def open_link(
         decision = face.handle(hand_over.handle, hand_over.local_secret)
     uri = None if decision.outcome is None else decision.outcome.completion_uri
     if uri is not None:
-        import webbrowser
-
         webbrowser.open(uri)
     print_result({"decision": decision.kind, "completion_uri": uri}, uri or decision.kind, as_json=as_json)
+
+
+@agent.command(short_help="Wait for logins; with a page in your browser.")
+@click.option("--issuer", help="The provider, where there are several.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Of the local page; else as the provider says.")
+@click.option("--terminal", "in_terminal", is_flag=True, help="Ask here instead of in the browser.")
+@home_option
+@connection_options
+@language_option
+@card_options
+@json_option
+def run(
+    card: CardChoice,
+    issuer: str | None,
+    port: int | None,
+    in_terminal: bool,
+    home: Path | None,
+    gateway: str | None,
+    ca_file: str | None,
+    key_passphrase_file: str | None,
+    language: str | None,
+    as_json: bool,
+) -> None:
+    """Wait for logins until interrupted: those of pages on this machine, and those that come into the inbox."""
+    from sim_applet_tools.agent.home import AgentHome
+    from sim_applet_tools.agent.page.app import LocalPage
+    from sim_applet_tools.agent.page.server import serve_page
+    from sim_applet_tools.agent.terminal import TerminalFace
+    from sim_applet_tools.agent.waiting import Waiting
+    from sim_applet_tools.agent.wording import say
+
+    place = enrolled_at(AgentHome(home), issuer)
+    chosen = chosen_language(language)
+    options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
+    with ExitStack() as stack:
+        open_card = stack.enter_context(card_opener(card))
+        parts = stack.enter_context(assembled_agent(place, open_card, **options))
+        console = RichConsole()
+        waiting = None
+        if in_terminal:
+            wake = stack.enter_context(assembled_agent(place, open_card, **options))
+            face = TerminalFace(parts, console, chosen)
+            waiting = Waiting(parts, face, console, wake if parts.enrolment.has_wake else None)
+            stack.callback(waiting.close)
+        pages: list[LocalPage] = []
+
+        def make_page(host: str) -> LocalPage:
+            pages.append(LocalPage(parts, host, chosen, None if waiting is None else waiting.take))
+            return pages[0]
+
+        chosen_port = parts.enrolment.loopback_port if port is None else port
+        host = stack.enter_context(serve_page(chosen_port, make_page))
+        uri = f"http://{host}" if in_terminal else f"http://{host}{pages[0].home_path}"
+        console.show(say(chosen, "waiting"))
+        print_result({"page": uri}, say(chosen, "waiting_page", uri=uri), as_json=as_json)
+        sys.stdout.flush()
+        stack.enter_context(suppress(KeyboardInterrupt))
+        while waiting is None:
+            signal.pause()
+        while True:
+            decision = waiting.next_decision()
+            outcome = None if decision is None else decision.outcome
+            if outcome is not None and outcome.completion_uri is not None:
+                webbrowser.open(outcome.completion_uri)
 
 
 for command in (status, hold, apps, members, leave):
