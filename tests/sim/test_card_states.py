@@ -231,6 +231,19 @@ class CardStates(RuleBasedStateMachine):
         self.open_session(APPROVAL, 1, 1)
         self.sign(1, APPROVAL_TEXT)
 
+    @precondition(lambda self: self.state == FRESH and APPROVAL in self.keys)
+    @rule()
+    def prove_possession(self) -> None:
+        self.close_session(1)
+        self.open_session(APPROVAL, 1, 1)
+        self.sign(1, POSSESSION)
+
+    @precondition(lambda self: self.state == FRESH and APPROVAL in self.keys)
+    @rule()
+    def go_on_to_active(self) -> None:
+        self.personalise(PINS[0], PUKS[0])
+        self.change_pin(PINS[0], PINS[1])
+
     @invariant()
     def the_card_shows_what_the_model_has(self) -> None:
         if self.is_selected:
