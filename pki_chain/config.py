@@ -219,7 +219,8 @@ class KeystoreSection:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySection:
-    """[gateway]: REST service; `relayer` is the label or address of the account that relays."""
+    """[gateway]: REST service; `relayer` is the label or address of the account that relays; `stream_port` is that of
+    the change feed as a stream, 0 for none."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -227,6 +228,7 @@ class GatewaySection:
     relayer: str = "relayer"
     workers: int = 2
     token_file: Path | None = None
+    stream_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "member.name": (0, 64),
         "ledger.timeout_s": (0.1, 120),
         "gateway.port": (0, 65535),
+        "gateway.stream_port": (0, 65535),
         "gateway.workers": (1, 64),
         "chain.port": (0, 65535),
         "chain.heartbeat_s": (1, 3600),

@@ -39,7 +39,7 @@ def serve(config: MemberConfig) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
-        log_dictconfig=_logs(),
+        log_dictconfig=log_settings(),
     )
     server.serve()
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     serve(MemberConfig.load(Path(arguments[0])))
 
 
-def _logs() -> dict[str, object]:
+def log_settings() -> dict[str, object]:
     """The server's own messages in our form."""
     return {
         "version": 1,

@@ -48,13 +48,16 @@ def run(config: MemberConfig) -> None:
     configure_logs("supervisor")
     check_exposure(config)
     with lock_data(config.gateway.data, _EARLY_S) as lock:
-        _check_port(config)
+        _check_port(config, "port", config.gateway.port)
+        if config.gateway.stream_port:
+            _check_port(config, "stream_port", config.gateway.stream_port)
         open_status_keys(config).renew(config.member.name, int(time.time()))
         Services.build(config, time.time)  # what would stop the workers is said here, once
         Inbox(config.gateway.data / INBOX_FILE).close()
         Counters(config.gateway.data / "counters").clear()
         path = str(config.path.absolute())
-        _supervise([Child("relayer", path, lock), Child("http", path, lock)])
+        names = ("relayer", "http", "stream") if config.gateway.stream_port else ("relayer", "http")
+        _supervise([Child(name, path, lock) for name in names])
 
 
 def _supervise(children: Sequence[Child]) -> None:
@@ -89,7 +92,7 @@ def check_exposure(config: MemberConfig) -> None:
         )
 
 
-def _check_port(config: MemberConfig) -> None:
+def _check_port(config: MemberConfig, key: str, port: int) -> None:
     """The server shares its port between its workers, and so would with a stranger: make sure that nobody has it.
 
     Workers of a gateway that was killed are given a moment to go. Raises `ConfigurationError`.
@@ -101,11 +104,11 @@ def _check_port(config: MemberConfig) -> None:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((gateway.host, gateway.port))
+                probe.bind((gateway.host, port))
             except OSError as error:
                 if time.monotonic() > end:
                     raise ConfigurationError(
-                        f"{config.path}: gateway.host {gateway.host} and gateway.port {gateway.port} cannot be used:"
+                        f"{config.path}: gateway.host {gateway.host} and gateway.{key} {port} cannot be used:"
                         f" {error.strerror}. Choose others, or stop what uses them."
                     ) from error
             else:

@@ -120,7 +120,7 @@ class Services:
             rate_limit=RateLimit(),
             audit=AuditLog(data / AUDIT_FILE, clock),
             counters=Counters(data / "counters"),
-            member_token=_load_token(config),
+            member_token=load_token(config),
         )
 
     def simulate(self, call: Call) -> None:
@@ -143,7 +143,8 @@ def open_status_keys(config: MemberConfig) -> StatusKeys:
     return StatusKeys(config.gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file))
 
 
-def _load_token(config: MemberConfig) -> bytes | None:
+def load_token(config: MemberConfig) -> bytes | None:
+    """The member's token. Raises `ConfigurationError`."""
     path = config.gateway.token_file
     if path is None:
         return None
