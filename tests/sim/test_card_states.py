@@ -232,11 +232,12 @@ class CardStates(RuleBasedStateMachine):
         self.sign(1, APPROVAL_TEXT)
 
     @precondition(lambda self: self.state == FRESH and APPROVAL in self.keys)
-    @rule()
-    def prove_possession(self) -> None:
-        self.close_session(1)
-        self.open_session(APPROVAL, 1, 1)
-        self.sign(1, POSSESSION)
+    @rule(times=st.integers(1, 4))
+    def prove_possession(self, times: int) -> None:
+        for _ in range(times):
+            self.close_session(1)
+            self.open_session(APPROVAL, 1, 1)
+            self.sign(1, POSSESSION)
 
     @precondition(lambda self: self.state == FRESH and APPROVAL in self.keys)
     @rule()
