@@ -12,6 +12,7 @@ from pki_chain.gateway import problems
 from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
+from pki_chain.gateway.identities import identities
 from pki_chain.gateway.ocsp_answers import OcspCache
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
@@ -52,7 +53,7 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     parts = Services.build(config, clock)
     app.extensions[EXTENSION] = parts
     problems.register(app)
-    for blueprint in (certificates, proofs, submissions, orders, registers, relying, operations):
+    for blueprint in (certificates, proofs, submissions, orders, registers, relying, identities, operations):
         app.register_blueprint(blueprint)
 
     @app.after_request

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.status_answers import REVOCATION_REASONS
-from pki_chain.index.change_log import Change, ChangeLog
+from pki_chain.index.change_log import Change
 
 MAX_PAGE: Final = 1_000
 _MAX_DIGITS: Final = 18
 
 
-def read_cursor(text: str, log: ChangeLog, block: int) -> int:
+class Feed(Protocol):
+    """A feed whose positions grow with the ledger's blocks."""
+
+    def end(self, block: int) -> int: ...
+
+
+def read_cursor(text: str, log: Feed, block: int) -> int:
     """The position that a cursor stands for; "0" is the beginning.
 
     Raises `EnvelopeError` for what is no cursor, `RejectedError` (409) for one that lies ahead of this block.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from pki_chain.errors import LedgerUnavailableError, NotFoundError
+from pki_chain.errors import LedgerUnavailableError, NotFoundError, RefusedError
 from pki_chain.identity.possession import parse_base64url
 from pki_chain.ports import Attestation, CardKey, IdentityState
 from pki_chain.station.gateway_client import GatewayClient
@@ -125,6 +125,8 @@ class IdentityDirectory:
                 return None
             except LedgerUnavailableError as error:
                 trouble = error
+            except RefusedError as error:  # such as a cursor ahead of a gateway that lags
+                trouble = LedgerUnavailableError(error.message, detail=error.detail)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 trouble = LedgerUnavailableError(
                     f"gateway {each} gave an answer of another form: ask one of this version", detail=repr(error)
