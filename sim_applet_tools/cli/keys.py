@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sim_applet_tools.cli.card_choice import CardChoice, card_options, key_name, seen_nonces
 from sim_applet_tools.cli.output import json_option, print_result, read_secret, secret_option, write_file
 from sim_applet_tools.errors import InputError
-from sim_applet_tools.iot_safe.commands import Mode, ObjectName
+from sim_applet_tools.iot_safe.commands import Algorithm, Mode, ObjectName
 from sim_applet_tools.iot_safe.pin import (
     APPROVAL_KEY,
     CERTIFICATE_FILE,
@@ -26,10 +26,12 @@ from sim_applet_tools.iot_safe.pin import (
     POSSESSION_PREFIX,
     ApprovalCard,
 )
+from sim_applet_tools.iot_safe.rsa import read_rsa_public_key, sign_rsa
 from sim_applet_tools.iot_safe.session import IotSafeApplet
 
 key_option = click.option("--key", default="device", show_default=True, help="approval, device, session, or an id.")
 pin_option = secret_option("--pin-file", "PIN")
+ALGORITHMS = {"ecdsa": Algorithm.ECDSA, "rsa-pkcs1": Algorithm.RSA_PKCS1, "rsa-pss": Algorithm.RSA_PSS}
 
 
 @click.command(short_help="Make a key pair on the card.")
@@ -57,15 +59,24 @@ def public_key(card: CardChoice, key: str, pin_file: str | None, as_json: bool) 
 @card_options
 @key_option
 @click.option("--mode", type=click.Choice(["text", "hash", "last-block"]), default="text", show_default=True)
+@click.option(
+    "--algorithm", type=click.Choice(list(ALGORITHMS)), default="ecdsa", show_default=True, help="RSA where offered."
+)
 @pin_option
 @click.argument("file", type=click.File("rb"))
 @json_option
-def sign(card: CardChoice, key: str, mode: str, pin_file: str | None, file: Any, as_json: bool) -> None:
-    """Sign FILE (- for standard input) with SHA-256 and ECDSA; prints r and s in base64url, as JWS has them."""
+def sign(card: CardChoice, key: str, mode: str, algorithm: str, pin_file: str | None, file: Any, as_json: bool) -> None:
+    """Sign FILE (- for standard input) with SHA-256; prints base64url, as JWS has it: r and s, or RSA's number."""
     text = file.read()
     modes = {"text": Mode.FULL_TEXT, "hash": Mode.HASH, "last-block": Mode.LAST_BLOCK}
     with card.applet() as applet:
         name = key_name(key)
+        if ALGORITHMS[algorithm] is not Algorithm.ECDSA:
+            public = read_rsa_public_key(applet, name)
+            signature = sign_rsa(applet, name, text, public, algorithm=ALGORITHMS[algorithm], mode=modes[mode])
+            raw = base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+            print_result({"key": key, "signature": raw}, raw, as_json=as_json)
+            return
         if name == APPROVAL_KEY and applet.profile.has_pin:
             signature = _sign_approval(applet, text, pin_file)
         else:

@@ -145,6 +145,11 @@ class CommandBuilder:
         data = private.encode(Kind.PRIVATE_KEY) + public.encode(Kind.PUBLIC_KEY)
         return self._command(0x46, 0x00, 0x00, data, MAX_SHORT_LE)
 
+    def compute_hkdf(self, secret: bytes, salt: bytes, hash_: Hash) -> CommandApdu:
+        """Extract, as wolfSSL's client sends it."""
+        data = encode_tlv(0xD1, secret) + encode_tlv(0xD5, salt) + encode_tlv(0x91, hash_.to_bytes(2, "big"))
+        return self._command(0x4A, 0x00, 0x00, data, MAX_SHORT_LE)
+
     def get_random(self, size: int) -> CommandApdu:
         if not 1 <= size <= MAX_SHORT_LE:
             raise InputError(f"{size} random bytes: ask for 1 to {MAX_SHORT_LE}")

@@ -110,12 +110,7 @@ def parse_public_key(raw: bytes, what: str) -> ec.EllipticCurvePublicKey:
 def parse_signature(raw: bytes, profile: CardProfile) -> bytes:
     """r and s, 32 bytes each, of `33 L signature` in the form that the profile states."""
     what = "COMPUTE SIGNATURE"
-    if profile.signature_length == "2":
-        if len(raw) < 3 or raw[0] != 0x33 or int.from_bytes(raw[1:3], "big") != len(raw) - 3:
-            raise CardResponseError(f"the card's answer to {what} is malformed: try another profile (--profile)")
-        signature = raw[3:]
-    else:
-        signature = first_value(parse_answer(raw, what), 0x33, what)
+    signature = signature_value(raw, profile)
     if profile.signature_form == "der":
         try:
             r, s = decode_dss_signature(signature)
@@ -128,6 +123,16 @@ def parse_signature(raw: bytes, profile: CardProfile) -> bytes:
     if not (0 < r < P256_ORDER and 0 < s < P256_ORDER):
         raise CardResponseError("the card's signature is out of range: use another card")
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def signature_value(raw: bytes, profile: CardProfile) -> bytes:
+    """The value of `33 L signature`, with a length as the profile states."""
+    what = "COMPUTE SIGNATURE"
+    if profile.signature_length != "2":
+        return first_value(parse_answer(raw, what), 0x33, what)
+    if len(raw) < 3 or raw[0] != 0x33 or int.from_bytes(raw[1:3], "big") != len(raw) - 3:
+        raise CardResponseError(f"the card's answer to {what} is malformed: try another profile (--profile)")
+    return raw[3:]
 
 
 def _object_info(item: DataObject, profile: CardProfile) -> ObjectInfo:

@@ -110,7 +110,7 @@ class IotSafeApplet:
             updates = [self.commands.verify_signature_hash(sha256(text).digest(), signature)]
         else:
             updates = self.commands.verify_signature_full_text(text, signature)
-        with self._session(
+        with self.session(
             self.commands.verify_signature_init(name, mode, Hash.SHA256),
             self.commands.verify_signature_close(),
             "VERIFY SIGNATURE",
@@ -124,7 +124,7 @@ class IotSafeApplet:
 
     def put_public_key(self, name: ObjectName, public_key: ec.EllipticCurvePublicKey) -> None:
         point = public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        with self._session(
+        with self.session(
             self.commands.put_public_key_init(name), self.commands.put_public_key_close(), "PUT PUBLIC KEY"
         ):
             self.send(self.commands.put_public_key_update(point), "PUT PUBLIC KEY UPDATE")
@@ -136,6 +136,16 @@ class IotSafeApplet:
         if len(secret) != 32:
             raise CardResponseError(f"the card's answer to COMPUTE DH has {len(secret)} bytes, not 32: try --profile")
         return secret
+
+    def hkdf_extract(self, secret: bytes, salt: bytes, hash_: Hash = Hash.SHA256) -> bytes:
+        """The pseudo-random key, as long as the hash, on cards that derive (RFC 5869 §2.2); ours do not: 6D00."""
+        raw = self.send(self.commands.compute_hkdf(secret, salt, hash_), "COMPUTE HKDF")
+        size = {Hash.SHA256: 32, Hash.SHA384: 48, Hash.SHA512: 64}[hash_]
+        if len(raw) != size:
+            raise CardResponseError(
+                f"the card's answer to COMPUTE HKDF has {len(raw)} bytes, not {size}: try --profile"
+            )
+        return raw
 
     def random_bytes(self, size: int) -> bytes:
         """`size` bytes, 1 to 256."""
@@ -167,7 +177,7 @@ class IotSafeApplet:
         public_key: ec.EllipticCurvePublicKey,
         seen: SeenNonces | None,
     ) -> bytes:
-        with self._session(
+        with self.session(
             self.commands.compute_signature_init(name, mode),
             self.commands.compute_signature_close(),
             "COMPUTE SIGNATURE",
@@ -179,8 +189,8 @@ class IotSafeApplet:
         return signature
 
     @contextmanager
-    def _session(self, open_: CommandApdu, close: CommandApdu, name: str) -> Iterator[None]:
-        """Open, after closing a stale session where the stack needs it; closed at the end whatever happens.
+    def session(self, open_: CommandApdu, close: CommandApdu, name: str) -> Iterator[None]:
+        """For one operation: open, after closing a stale one where the stack needs it; closed at the end in any case.
 
         Our own card ends a session with its last UPDATE, so that a closing command would be one too many.
         """
