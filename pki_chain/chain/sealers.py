@@ -11,6 +11,7 @@ from pki_chain.errors import InputError, LedgerUnavailableError
 from pki_chain.ports import Address
 from pki_chain.proof.account import prove_account, prove_word, require_code
 from pki_chain.proof.errors import ProofRefusedError, Refusal
+from pki_chain.proof.extra_data import parse_extra_data
 from pki_chain.proof.header import Header
 from pki_chain.proof.proof import Step
 from pki_chain.proof.sealer_set import (
@@ -126,3 +127,15 @@ class SealerFollower:
     def _headers(self, tags: Sequence[str]) -> list[Header]:
         answers = self._connection.results([("eth_getBlockByNumber", [tag, False]) for tag in tags])
         return [parse_answered_block(answer)[0] for answer in answers]
+
+
+def checkpoint_at(connection: Connection, sealing: Sealing, number: int) -> tuple[bytes, ...]:
+    """The set that the header of an epoch boundary lists, for a checkpoint in header mode, which administrators sign.
+
+    Raises `InputError` for a block that is no boundary or votes itself: engines differ on whether that vote counts.
+    """
+    header = parse_answered_block(connection.request("eth_getBlockByNumber", [hex(number), False]))[0]
+    extra = parse_extra_data(header.extra_data)
+    if number % sealing.epoch_length or extra.vote is not None:
+        raise InputError(f"block {number} is no epoch boundary, or carries a vote: take a checkpoint at another one")
+    return extra.sealers

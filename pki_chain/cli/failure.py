@@ -16,6 +16,7 @@ from pki_chain.errors import (
     StorageError,
     TallyError,
 )
+from pki_chain.proof.errors import ProofRefusedError
 
 _MEANINGS: tuple[tuple[type[TallyError], str], ...] = (
     (InputError, "an input is not of the form asked for"),
@@ -24,6 +25,7 @@ _MEANINGS: tuple[tuple[type[TallyError], str], ...] = (
     (TallyError, "a defect of this program"),
     (StorageError, "a file or database could not be written"),
     (StaleError, "the answer would be too old; try again"),
+    (ProofRefusedError, "a proof or a trust file proves nothing"),
     (RefusedError, "the ledger, the gateway or a validator refuses"),
     (ConfigurationError, "a setting is missing or wrong"),
 )

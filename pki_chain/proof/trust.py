@@ -131,14 +131,16 @@ class Trust:
 
     def signing_members(self, terms: TrustTerms) -> frozenset[int]:
         """The members, by `terms`, whose administrators signed. Raises `ProofRefusedError` (trust-not-signed) for a
-        signature that is malformed, by nobody who has a say, or a member's second."""
+        signature that is malformed, by no administrator, or a member's second."""
         members = {account: member for member, account in terms.administrators}
+        digest = self.digest()
         found: set[int] = set()
         for signature in self.signatures:
-            member = members.get(_signer(self.digest(), signature))
-            if member is None or member in found:
+            member = members.get(_signer(digest, signature))
+            if member in found or (member is None and terms is self.terms):
                 raise _not_signed("a signature is by no administrator, or a member's second")
-            found.add(member)
+            if member is not None:  # by older terms, a new administrator has no say, and does no harm
+                found.add(member)
         return frozenset(found)
 
     def verify_signatures(self, terms: TrustTerms | None = None) -> None:
@@ -147,6 +149,35 @@ class Trust:
         members = self.signing_members(judged)
         if len(members) < judged.threshold:
             raise _not_signed(f"{len(members)} members signed the checkpoint, {judged.threshold} are needed")
+
+    def require_young(self, now: int) -> None:
+        """Sealers who left longer ago than the governance window may have sold their keys. Raises `ProofRefusedError`:
+        checkpoint-too-old, checkpoint-from-future."""
+        age_s, window_s = now - self.state.time, self.terms.governance_window_s
+        if age_s > window_s:
+            raise ProofRefusedError(
+                Refusal.CHECKPOINT_TOO_OLD,
+                f"the trust file's last block is {age_s} s old, {window_s} s are allowed. Get a newer checkpoint.",
+            )
+        if age_s < -SKEW_S:
+            raise ProofRefusedError(
+                Refusal.CHECKPOINT_FROM_FUTURE,
+                f"the trust file's last block is {-age_s} s ahead. Set this machine's clock.",
+            )
+
+    def renewed(self, newer: Trust) -> Trust:
+        """`newer` in place of this: of the same consortium, later, signed by enough of the administrators that this
+        file names and by enough of those that it names itself. Raises `ProofRefusedError`."""
+        if (newer.terms.chain_id, newer.terms.salt) != (self.terms.chain_id, self.terms.salt):
+            raise ProofRefusedError(Refusal.OTHER_CHAIN, "the newer trust file is of another consortium.")
+        if newer.checkpoint.number <= self.checkpoint.number:
+            raise ProofRefusedError(
+                Refusal.HEADER_BEFORE_CHECKPOINT, "the newer trust file's checkpoint is not later than the old one's."
+            )
+        newer.verify_signatures()
+        newer.verify_signatures(self.terms)
+        ahead = self.followed is not None and self.followed.number > newer.checkpoint.number
+        return replace(newer, followed=self.followed if ahead and newer.terms.sealing == self.terms.sealing else None)
 
     def encoded(self) -> bytes:
         """The file."""

@@ -67,7 +67,7 @@ class Verifier:
         default: the consortium's bound). Raises `ProofRefusedError`."""
         terms = self._trust.terms
         # 1. The trust file is young enough that sealers of then could not have left and sold their keys
-        self._require_young_trust(now)
+        self._trust.require_young(now)
         # 2. The proof is for this chain and certificate, and of an engine that seals
         if proof.chain_id != terms.chain_id:
             raise _refused(Refusal.OTHER_CHAIN, f"the proof is of chain {proof.chain_id}, not {terms.chain_id}")
@@ -99,18 +99,6 @@ class Verifier:
             sealed=proof.sealed,
             not_after_passed=facts is not None and now > facts.not_after,
         )
-
-    def _require_young_trust(self, now: int) -> None:
-        age_s, window_s = now - self._trust.state.time, self._trust.terms.governance_window_s
-        if age_s > window_s:
-            raise ProofRefusedError(
-                Refusal.CHECKPOINT_TOO_OLD,
-                f"the trust file's last block is {age_s} s old, {window_s} s are allowed. Get a newer checkpoint.",
-            )
-        if age_s < -SKEW_S:
-            raise _refused(
-                Refusal.CHECKPOINT_FROM_FUTURE, f"the trust file's last block is {-age_s} s ahead", _WRONG_CLOCK
-            )
 
     def _require_sealing(self, proof: Proof) -> None:
         if proof.sealed != (self._trust.terms.sealing.mode is not SealerMode.NONE):
