@@ -66,23 +66,24 @@ class OcspAnswers:
             next_update = moment.block.time + moment.cut_off_s
             this_update = min(moment.block.time, now)
             responses = [
-                SingleResponse(each, self._status(each, moment.block.time), this_update, next_update)
+                SingleResponse(each, *self._status(each, moment.block.time), this_update, next_update)
                 for each in request.certificates
             ]
         answer = encode_response(key, now, responses, request.nonce)
         return OcspAnswer(answer, 0 if request.nonce is not None else moment.cache_s), moment
 
-    def _status(self, certificate: CertId, block_time: int) -> CertificateStatus:
-        """Where several certificates have one CertID, which only their own maker can bring about, the worst of them."""
+    def _status(self, certificate: CertId, block_time: int) -> tuple[bytes | None, CertificateStatus]:
+        """SHA-256 of the DER, and status. Where several certificates have one CertID, which only their own maker can
+        bring about, the worst of them."""
         if not certificate.is_understood:
-            return UNKNOWN
+            return None, UNKNOWN
         found = [
-            derive_status(facts_of(facts), block_time)
-            for issuer, *facts in self._read_model.cert_id_rows(certificate.key_hash, certificate.serial)
+            (sha256, derive_status(facts_of(facts), block_time))
+            for issuer, sha256, *facts in self._read_model.cert_id_rows(certificate.key_hash, certificate.serial)
             if is_about(certificate, issuer)
         ]
-        bad = [status for status in found if status.state is not Status.VALID]
-        return bad[0] if bad else found[0] if found else UNKNOWN
+        bad = [each for each in found if each[1].state is not Status.VALID]
+        return bad[0] if bad else found[0] if found else (None, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,11 @@ class ReadModel:
         """Certificates as OCSP names them: by SHA-1 (20 octets) or SHA-256 of the issuer's key bits, and the serial
         number in hexadecimal. A self-signed certificate's issuer is itself.
 
-        Columns: issuer (DER of the Name), then those that `facts_of` takes.
+        Columns: issuer (DER of the Name), SHA-256 of the DER, then those that `facts_of` takes.
         """
         column = "key_sha1" if len(key_digest) == 20 else "key_sha256"
         return self._all(
-            f"SELECT c.issuer, {FACTS}{FACTS_FROM} WHERE c.{column} = ? AND c.serial = ? LIMIT ?",
+            f"SELECT c.issuer, c.sha256, {FACTS}{FACTS_FROM} WHERE c.{column} = ? AND c.serial = ? LIMIT ?",
             (key_digest, serial, MAX_FOUND),
         )
 

@@ -15,12 +15,15 @@ from typing import Final
 from pki_chain.ports import Status
 from pki_chain.status import encoding
 from pki_chain.status.certificate_status import CertificateStatus
-from pki_chain.status.ocsp_request import NONCE, SHA1, CertId
+from pki_chain.status.ocsp_request import NONCE, SHA1, SHA256, CertId
 from pki_chain.status.status_key import StatusKey
 from pki_chain.x509.object_identifiers import ECDSA_WITH_SHA256
 
 BASIC: Final = bytes.fromhex("2b0601050507300101")
 """id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1."""
+
+CERT_HASH: Final = bytes.fromhex("2b2408030d")
+"""CertHash, 1.3.36.8.3.13: which certificate an answer is about. Source: Common PKI 2.0, part 4, §3.1.2."""
 
 _GOOD: Final = bytes((0x80, 0))
 _UNKNOWN: Final = bytes((0x82, 0))
@@ -39,9 +42,14 @@ class ResponseStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SingleResponse:
-    """What is said about one certificate; times are seconds since 1970."""
+    """What is said about one certificate; times are seconds since 1970.
+
+    `sha256` is of the DER that the ledger holds, None for an unknown one: a CertID names key, issuer and number only,
+    and whoever has the key can write another certificate with the same.
+    """
 
     certificate: CertId
+    sha256: bytes | None
     status: CertificateStatus
     this_update: int
     next_update: int
@@ -91,7 +99,20 @@ def _encode_single(response: SingleResponse) -> bytes:
         _encode_status(response.status),
         encoding.generalized_time(response.this_update),
         encoding.explicit(0, encoding.generalized_time(response.next_update)),
+        b"" if response.sha256 is None else encoding.explicit(1, encoding.sequence(_cert_hash(response.sha256))),
     )
+
+
+def _cert_hash(sha256: bytes) -> bytes:
+    algorithm = encoding.sequence(encoding.object_identifier(SHA256))
+    return encoding.extension(CERT_HASH, encoding.sequence(algorithm, encoding.octet_string(sha256)))
+
+
+def read_cert_hash(value: bytes) -> bytes:
+    """The SHA-256 in a CertHash; b"" where it is of another algorithm or form."""
+    prefix = encoding.sequence(encoding.sequence(encoding.object_identifier(SHA256)), encoding.octet_string(bytes(32)))
+    is_ours = len(value) == len(prefix) and value[:-32] == prefix[:-32]
+    return value[-32:] if is_ours else b""
 
 
 def _encode_status(status: CertificateStatus) -> bytes:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pki_chain.chain.signer import create_passphrase
 from pki_chain.x509.pem import encode_pem_certificates
 from tests.gateway.conftest import Gateway, gateway
 from tests.index.recorded_ledger import certificates
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["gateway"]
 
@@ -31,3 +40,36 @@ def signer_file(publishing: Gateway, tmp_path: Path) -> Path:
     keys = publishing.services.status_keys.published(publishing.clock())
     path.write_text(encode_pem_certificates(key.certificate for key in keys), encoding="ascii")
     return path
+
+
+@pytest.fixture
+def address(publishing: Gateway) -> Iterator[str]:
+    """The gateway's application on a socket."""
+    with served(publishing.client.application.wsgi_app) as found:
+        yield found
+
+
+@contextmanager
+def served(application: WSGIApplication) -> Iterator[str]:
+    """A WSGI application on a port of its own."""
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, name="gateway")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def signers(publishing: Gateway) -> list[x509.Certificate]:
+    """Certificates of the keys that the gateway signs with."""
+    keys = publishing.services.status_keys.published(publishing.clock())
+    return [x509.load_der_x509_certificate(key.certificate) for key in keys]

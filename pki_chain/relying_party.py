@@ -1,0 +1,263 @@
+"""One call at a handshake: may the holder of this certificate be spoken to now?
+
+    party = RelyingParty([OcspSource("https://gateway.example", signers)])
+    verdict = party.check_peer(tls_socket, name="00a1b2c3d000.cells.acme.example")
+
+Whatever is not known to be valid is refused: no answer, a late one, one that nobody known signed (R-DEV-4, R-DEV-9).
+Possession of the key is the handshake's to prove: ask after it, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import requests
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from pki_chain.errors import InputError, RefusedError
+from pki_chain.status.ocsp import read_cert_hash
+from pki_chain.x509.certificate import Certificate, parse_certificate
+from pki_chain.x509.errors import CertificateRefusedError
+
+TOLERANCE_S: Final = 15
+"""How far clocks may differ."""
+
+MAX_ANSWER_BYTES: Final = 64 * 1024
+NONCE_BYTES: Final = 32
+_CERT_HASH_OID: Final = "1.3.36.8.3.13"
+_REASONS: Final = {x509.ReasonFlags.certificate_hold: "held"}
+
+
+class NotTrustedError(RefusedError):
+    """Do not speak to the peer. `reason` is one word for a program: malformed, not-yet-valid, expired,
+    name, unknown, held, revoked, or unavailable where nobody could say."""
+
+    def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.reason = reason
+
+
+class SourceUnavailableError(Exception):
+    """A source has no answer that can be believed. The next one is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStatus:
+    """What a source vouches for. `state` is valid, held, revoked or unknown; times are seconds since 1970."""
+
+    state: str
+    this_update: float
+    next_update: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A peer that may be spoken to, and until when that was known."""
+
+    certificate: Certificate
+    known_at: float
+    known_until: float
+
+
+class StatusSource(Protocol):
+    """Where status comes from: a responder that is trusted, or a proof that is verified."""
+
+    def status(self, certificate: Certificate, now: float) -> KnownStatus:
+        """The status of just this certificate. Raises `SourceUnavailableError`."""
+
+
+class OcspSource:
+    """OCSP of a gateway, believed because of its signature and not because of who sent it."""
+
+    def __init__(self, gateway: str, signers: Sequence[x509.Certificate], timeout_s: float = 2.0) -> None:
+        """`signers` are certificates of status keys, from the gateway's `/bundles/signers.pem`, compared once."""
+        if not signers:
+            raise InputError("No signer is given: nobody's answer could be believed. Give the gateway's signers.pem.")
+        self._url = gateway.rstrip("/") + "/ocsp"
+        self._signers = tuple(signers)
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+
+    def status(self, certificate: Certificate, now: float) -> KnownStatus:
+        """Ask with a nonce, verify, compare. Raises `SourceUnavailableError`."""
+        loaded = x509.load_der_x509_certificate(certificate.der)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        request = (
+            ocsp.OCSPRequestBuilder()
+            .add_certificate(loaded, loaded, hashes.SHA256())
+            .add_extension(x509.OCSPNonce(nonce), critical=False)
+            .build()
+        )
+        content = self._post(request.public_bytes(Encoding.DER))
+        try:
+            answer = ocsp.load_der_ocsp_response(content)
+            if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+                raise SourceUnavailableError(f"{self._url} answers {answer.response_status.name.lower()}")
+            return self._judge(answer, request, nonce, certificate, now)
+        except (ValueError, x509.ExtensionNotFound) as error:
+            raise SourceUnavailableError(f"{self._url} answers what is no OCSP response: {error}") from error
+
+    def _judge(
+        self, answer: ocsp.OCSPResponse, request: ocsp.OCSPRequest, nonce: bytes, certificate: Certificate, now: float
+    ) -> KnownStatus:
+        # 1. signed by somebody who is known. RFC 6960 §3.2
+        if not any(_is_signed_by(answer, signer, now) for signer in self._signers):
+            raise SourceUnavailableError(f"{self._url}: nobody who is known signed the answer")
+        # 2. to this question
+        if answer.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce != nonce:
+            raise SourceUnavailableError(f"{self._url} answers an older question")
+        asked = (request.issuer_name_hash, request.issuer_key_hash, request.serial_number)
+        if (answer.issuer_name_hash, answer.issuer_key_hash, answer.serial_number) != asked:
+            raise SourceUnavailableError(f"{self._url} answers about another certificate")
+        # 3. in time
+        end = answer.next_update_utc
+        if end is None or now > end.timestamp() or answer.this_update_utc.timestamp() > now + TOLERANCE_S:
+            raise SourceUnavailableError(f"{self._url} answers out of time: compare the clocks")
+        times = (answer.this_update_utc.timestamp(), end.timestamp())
+        if answer.certificate_status is ocsp.OCSPCertStatus.REVOKED:
+            reason = answer.revocation_reason
+            return KnownStatus("revoked" if reason is None else _REASONS.get(reason, "revoked"), *times)
+        # 4. about these very octets: a CertID does not say that
+        if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD or _cert_hash(answer) != certificate.sha256:
+            return KnownStatus("unknown", *times)
+        return KnownStatus("valid", *times)
+
+    def _post(self, content: bytes) -> bytes:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # no proxy of the environment
+        headers = {"Content-Type": "application/ocsp-request"}
+        try:
+            with session.post(
+                self._url, data=content, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
+            ) as response:
+                body: bytes = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+                status = response.status_code
+        except Exception as error:  # requests' and urllib3's; nothing else is raised here
+            raise SourceUnavailableError(f"{self._url} does not answer") from error
+        if status != 200 or len(body) > MAX_ANSWER_BYTES:
+            raise SourceUnavailableError(f"{self._url} answers status {status} and {len(body)} bytes")
+        return body
+
+
+class RelyingParty:
+    """Decides about peers. Safe for threads."""
+
+    def __init__(
+        self,
+        sources: Sequence[StatusSource],
+        *,
+        max_age_s: float = 5.0,
+        kept: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Sources are asked in order; an answer is used again for `max_age_s`, and never beyond its own end.
+
+        The oldest news that a peer is let in on is thus the source's cut-off bound.
+        """
+        if not sources:
+            raise InputError("No source of status is given: nobody could be let in. Give one.")
+        self._sources = tuple(sources)
+        self._max_age_s = max_age_s
+        self._most_kept = kept
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    def check(self, der: bytes, *, name: str | None = None) -> Verdict:
+        """Whether the certificate may be relied on now, for this name. Raises `NotTrustedError`."""
+        now = self._clock()
+        # 1. what it says. The ledger's reader and ours are the same, and strict.
+        try:
+            certificate = parse_certificate(der)
+        except CertificateRefusedError as error:
+            raise NotTrustedError(
+                "malformed", f"The peer's certificate cannot be published: {error}. Refuse it."
+            ) from error
+        # 2. its time
+        if now < certificate.not_before - TOLERANCE_S:
+            raise NotTrustedError("not-yet-valid", "The peer's certificate is not valid yet. Compare the clocks.")
+        if now > certificate.not_after:
+            raise NotTrustedError("expired", "The peer's certificate has expired. It needs another.")
+        # 3. its name
+        if name is not None and name not in {each.text for each in certificate.names}:
+            raise NotTrustedError("name", f"The peer's certificate is not for {name}. It is somebody else.")
+        # 4. what the ledger says, not older than allowed
+        with self._lock:
+            kept = self._kept.get(certificate.sha256)
+            if kept is not None and kept.known_at <= now < kept.known_until:
+                return kept
+            self._kept.pop(certificate.sha256, None)
+        verdict = self._ask(certificate, now)
+        with self._lock:
+            self._kept[certificate.sha256] = verdict
+            while len(self._kept) > self._most_kept:
+                self._kept.popitem(last=False)
+        return verdict
+
+    def check_peer(self, connection: ssl.SSLSocket | ssl.SSLObject, *, name: str | None = None) -> Verdict:
+        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`."""
+        der = connection.getpeercert(binary_form=True)
+        if not der:
+            raise NotTrustedError("malformed", "The peer showed no certificate. Ask for one (ssl.CERT_REQUIRED).")
+        return self.check(der, name=name)
+
+    def forget(self, sha256: bytes | None = None) -> None:
+        """Use nothing that was known about a certificate, or about any: for whoever follows the change feed."""
+        with self._lock:
+            if sha256 is None:
+                self._kept.clear()
+            else:
+                self._kept.pop(sha256, None)
+
+    def _ask(self, certificate: Certificate, now: float) -> Verdict:
+        failures = []
+        for source in self._sources:
+            try:
+                status = source.status(certificate, now)
+            except SourceUnavailableError as error:
+                failures.append(str(error))
+                continue
+            if status.state != "valid":
+                raise NotTrustedError(status.state, f"The ledger's answer about the peer is {status.state}. Refuse it.")
+            until = min(now + self._max_age_s, status.next_update)
+            return Verdict(certificate, now, until)
+        raise NotTrustedError(
+            "unavailable",
+            "Nobody could say whether the peer's certificate is valid, so it is refused. Look after the gateways.",
+            detail="; ".join(failures),
+        )
+
+
+def _is_signed_by(answer: ocsp.OCSPResponse, signer: x509.Certificate, now: float) -> bool:
+    key, algorithm = signer.public_key(), answer.signature_hash_algorithm
+    if not isinstance(key, ec.EllipticCurvePublicKey) or algorithm is None:
+        return False
+    if not signer.not_valid_before_utc.timestamp() <= now <= signer.not_valid_after_utc.timestamp():
+        return False
+    try:
+        key.verify(answer.signature, answer.tbs_response_bytes, ec.ECDSA(algorithm))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _cert_hash(answer: ocsp.OCSPResponse) -> bytes:
+    for extension in answer.single_extensions:
+        value = extension.value
+        if extension.oid.dotted_string == _CERT_HASH_OID and isinstance(value, x509.UnrecognizedExtension):
+            return read_cert_hash(value.value)
+    return b""
