@@ -144,6 +144,22 @@ def test_wrong_pin_blocked_and_unblocked(run: Run) -> None:
     assert run("doctor").exit_code == 0
 
 
+def test_a_puk_tried_ten_times_is_dead_and_so_is_the_card(run: Run) -> None:
+    run("keygen", "--key", "approval")
+    _personalise()
+    for left in range(9, -1, -1):
+        failed = run("pin", "unblock", "--puk-file", "pin", "--new-pin-file", "pin")
+        assert f"{left} tries left" in failed.stderr
+    dead = json.loads(run("pin", "unblock", "--puk-file", "puk", "--new-pin-file", "pin", "--json").stderr)
+    assert dead["error"] == "pin-blocked"
+    assert "replaced" in dead["message"]
+    for _ in range(3):
+        run("pin", "change", "--pin-file", "wrong", "--new-pin-file", "pin")
+    findings = json.loads(run("doctor", "--json").stdout)
+    assert findings["healthy"] is False
+    assert "blocked for good" in findings["findings"][-1]["detail"]
+
+
 def test_a_pin_is_asked_for_and_not_shown(run: Run) -> None:
     run("keygen", "--key", "approval")
     _personalise()

@@ -277,6 +277,18 @@ def test_no_service(tmp_path: Path) -> None:
     assert [(finding["ok"], finding["code"]) for finding in findings] == [(True, None), (False, "no-pcsc-service")]
 
 
+def test_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pcscd that drives none."""
+    monkeypatch.setattr("sim_applet_tools.emulator.pcscd.reader_configuration", lambda *_: "")
+    with PrivatePcscd() as pcscd:
+        environment = {SOCKET_VARIABLE: str(pcscd.socket_path)}
+        assert json.loads(_tally_sim("readers", "--json", **environment).stdout) == {"readers": []}
+        done = _tally_sim("info", "--json", **environment)
+        assert (done.returncode, json.loads(done.stderr)["error"]) == (69, "no-reader")
+        findings = json.loads(_tally_sim("doctor", "--json", **environment).stdout)["findings"]
+        assert (findings[-1]["code"], "plug one in" in findings[-1]["detail"]) == ("no-reader", True)
+
+
 def test_doctor_names_what_is_wrong(tmp_path: Path) -> None:
     Readers.pcscd()
     done = _tally_sim("doctor", "--json", "--reader", FIRST_SLOT)
