@@ -1,4 +1,4 @@
-"""`python -m tests.bench [issue] [gas] [serving]`: measure, write build/bench.json, print a table."""
+"""`python -m tests.bench [issue] [gas] [serving] [sim]`: measure, write build/bench.json, print a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import gas, issuing, serving
+from tests.bench import gas, issuing, serving, sim
 from tests.bench.figures import Figure, write
 
 
@@ -17,7 +17,12 @@ def _issue() -> Iterable[Figure]:
         yield issuing.files(Path(directory) / "devices")
 
 
-SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {"issue": _issue, "gas": gas.measure, "serving": serving.measure}
+SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
+    "issue": _issue,
+    "gas": gas.measure,
+    "serving": serving.measure,
+    "sim": sim.measure,
+}
 
 
 def main(wanted: list[str]) -> int:
