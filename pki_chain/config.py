@@ -37,6 +37,7 @@ class ConsortiumFile:
     consortium: Address
     directory: Address
     certificate_registry: Address
+    identity_registry: Address
     code_hashes: Mapping[str, bytes]
     endpoints: tuple[str, ...]
     founding_block: int
@@ -49,6 +50,7 @@ class ConsortiumFile:
             "consortium",
             "directory",
             "certificate_registry",
+            "identity_registry",
             "code_hashes",
             "endpoints",
             "founding_block",
@@ -76,6 +78,7 @@ class ConsortiumFile:
             consortium=reader.address("consortium"),
             directory=reader.address("directory"),
             certificate_registry=reader.address("certificate_registry"),
+            identity_registry=reader.address("identity_registry"),
             code_hashes=MappingProxyType({name: _Reader(str(path), hashes).bytes32(name) for name in hashes}),
             endpoints=reader.endpoints("endpoints"),
             founding_block=reader.integer("founding_block", 0, (1 << 63) - 1),
@@ -90,6 +93,7 @@ class ConsortiumFile:
             "consortium": self.consortium,
             "directory": self.directory,
             "certificate_registry": self.certificate_registry,
+            "identity_registry": self.identity_registry,
             "code_hashes": {name: "0x" + value.hex() for name, value in sorted(self.code_hashes.items())},
             "endpoints": list(self.endpoints),
             "founding_block": self.founding_block,

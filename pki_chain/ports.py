@@ -431,7 +431,10 @@ class IdentityActivated:
 
 @dataclass(frozen=True, slots=True)
 class IdentityHeld:
-    """`member` is 0 when the identity was held because its key is blocked. No waiting replacement is left."""
+    """`member` is 0 when the identity was held because its key is blocked.
+
+    A member's hold ends a waiting replacement, and `ReplacementCancelled` comes before it.
+    """
 
     identity: bytes
     member: int
@@ -554,7 +557,7 @@ class LedgerReader(Protocol):
         ...
 
     def events(self, first_block: int, last_block: int, last_hash: bytes | None = None) -> Sequence[LoggedEvent]:
-        """Events of Consortium, CertificateRegistry and Directory in these blocks, both included, in order.
+        """Events of the consortium's contracts in these blocks, both included, in order.
 
         An endpoint is asked that has the last block, with `last_hash` where that is given: one that lags behind would
         leave out events without a word.

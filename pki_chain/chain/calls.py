@@ -6,34 +6,26 @@ Gas limits are what the act may take at most; what a contract refuses costs noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pki_chain.chain.abi import load_interface
+from pki_chain.chain.call import TRANSACTION_GAS, Call
 from pki_chain.chain.founding import terms_value
+from pki_chain.chain.identity_calls import IdentityCalls
 from pki_chain.config import ConsortiumFile
 from pki_chain.ports import Address, HoldKind, LotTerms, Role, Submission
 
-TRANSACTION_GAS = 1 << 24
-"""A transaction's limit since Osaka (EIP-7825)."""
+__all__ = ["TRANSACTION_GAS", "Call", "Calls"]
 
 _ORDER_GAS = 1_000_000
 _VOTED_GAS = 8_000_000
 _PER_ENTRY_GAS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A transaction to be: target, data, gas limit."""
-
-    to: Address
-    data: bytes
-    gas: int
-
-
-class Calls:
+class Calls(IdentityCalls):
     """Makes the calls of one consortium's contracts; arguments as in `contracts/interfaces/`."""
 
     def __init__(self, consortium_file: ConsortiumFile) -> None:
+        super().__init__(consortium_file)
         self._file = consortium_file
 
     def submit(self, submission: Submission, certificates: Sequence[bytes], signature: bytes) -> Call:

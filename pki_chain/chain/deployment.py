@@ -12,7 +12,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 
-from pki_chain.chain.abi import load_artifact
+from pki_chain.chain.abi import encode_values, load_artifact
 from pki_chain.chain.calls import TRANSACTION_GAS
 from pki_chain.chain.connection import Connection, Json, call_object, parse_bytes, parse_quantity
 from pki_chain.chain.founding import DirectoryPlan, FoundingPlan, FullFounding
@@ -26,8 +26,8 @@ from pki_chain.ports import Address, MemberState, Role
 P256VERIFY = Address("0x0000000000000000000000000000000000000100")
 """Source: EIP-7951."""
 
-CONTRACTS = ("Consortium", "Directory", "CertificateRegistry")
-REGISTRIES = ("CertificateRegistry",)
+CONTRACTS = ("Consortium", "Directory", "CertificateRegistry", "IdentityRegistry")
+REGISTRIES = ("CertificateRegistry", "IdentityRegistry")
 """Contracts that the Directory names."""
 
 _OWN_ADDRESS = bytes.fromhex("305f5260205ff3")
@@ -76,7 +76,7 @@ def deploy(
 
 
 def deploy_contracts(connection: Connection, signer: Signer, salt: bytes, founding: FoundingPlan) -> Deployment:
-    """Deploy libraries, Consortium, Directory and CertificateRegistry; nobody has a right there until it is founded.
+    """Deploy libraries, Consortium, Directory and the registries; nobody has a right there until it is founded.
 
     The plan's founders are bound into the Consortium: only with all their signatures can it be founded. Raises
     `ConfigurationError` when the chain has no P256VERIFY, `RefusedError`, `LedgerUnavailableError`.
@@ -86,13 +86,16 @@ def deploy_contracts(connection: Connection, signer: Signer, salt: bytes, foundi
     consortium = deployer.create("Consortium", _consortium_arguments(salt, founding))
     directory = deployer.create("Directory", encode(["address"], [consortium]))
     registry = deployer.create("CertificateRegistry", encode(["address"], [consortium]))
-    full = FullFounding(founding, directory, _entries({"CertificateRegistry": registry}, deployer.code_hashes))
+    identities = deployer.create("IdentityRegistry", _identity_arguments(consortium, founding))
+    located = {"CertificateRegistry": registry, "IdentityRegistry": identities}
+    full = FullFounding(founding, directory, _entries(located, deployer.code_hashes))
     file = ConsortiumFile(
         chain_id=deployer.chain_id,
         salt=salt,
         consortium=consortium,
         directory=directory,
         certificate_registry=registry,
+        identity_registry=identities,
         code_hashes=MappingProxyType(deployer.code_hashes),
         endpoints=connection.endpoints,
         founding_block=deployer.first_block,
@@ -140,12 +143,13 @@ def verify_deployment(connection: Connection, deployment: Deployment) -> None:
         ("Consortium", file.consortium, _consortium_arguments(file.salt, full.plan)),
         ("Directory", file.directory, consortium),
         ("CertificateRegistry", file.certificate_registry, consortium),
+        ("IdentityRegistry", file.identity_registry, _identity_arguments(file.consortium, full.plan)),
     ]
     hashes = {
         name: _verify_built(connection, name, address, _creation_code(name, deployment.libraries) + arguments)
         for name, address, arguments in located
     }
-    entries = _entries({"CertificateRegistry": file.certificate_registry}, hashes)
+    entries = _entries(_registries(file), hashes)
     if dict(file.code_hashes) != hashes or full.entries != entries or full.directory != file.directory:
         raise RefusedError(
             "The plan's code hashes or Directory entries are not those of the contracts on the ledger. Do not sign: "
@@ -180,6 +184,14 @@ def _verify_built(connection: Connection, name: str, address: Address, creation:
 def _consortium_arguments(salt: bytes, plan: FoundingPlan) -> bytes:
     founders_hash = keccak(encode(["address[]"], [list(plan.founders)]))
     return encode(["bytes32", "bytes32"], [salt, founders_hash])
+
+
+def _identity_arguments(consortium: Address, plan: FoundingPlan) -> bytes:
+    return encode_values(["address", "uint32"], [consortium, plan.replacement_delay_s], what="replacement_delay_s")
+
+
+def _registries(file: ConsortiumFile) -> dict[str, Address]:
+    return {"CertificateRegistry": file.certificate_registry, "IdentityRegistry": file.identity_registry}
 
 
 def _entries(located: Mapping[str, Address], hashes: Mapping[str, bytes]) -> tuple[DirectoryPlan, ...]:
@@ -255,11 +267,7 @@ def verify_founding(file: ConsortiumFile, plan: FoundingPlan, ledger: LedgerClie
 
 def verify_code(file: ConsortiumFile, ledger: LedgerClient) -> None:
     """Check that the contracts' code is the code that the consortium's file names. Raises `RefusedError`."""
-    located = {
-        "Consortium": file.consortium,
-        "Directory": file.directory,
-        "CertificateRegistry": file.certificate_registry,
-    }
+    located = {"Consortium": file.consortium, "Directory": file.directory} | _registries(file)
     for name, address in located.items():
         if ledger.code_hash(address) != file.code_hashes.get(name):
             raise RefusedError(

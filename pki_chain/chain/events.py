@@ -24,7 +24,7 @@ never changes (ERC-5267 declares the event all the same)."""
 
 @cache
 def _known() -> Mapping[bytes, Entry]:
-    names = ("Consortium", "CertificateRegistry", "Directory")
+    names = ("Consortium", "CertificateRegistry", "IdentityRegistry", "Directory")
     return {topic: entry for name in names for topic, entry in load_interface(name).events.items()}
 
 
@@ -108,6 +108,11 @@ def _terms(value: tuple[Any, ...]) -> ports.LotTerms:
     )
 
 
+def _card_key(v: Mapping[str, Any]) -> ports.CardKey:
+    attestation = ports.Attestation(v["attestation"])
+    return ports.CardKey(v["x"], v["y"], attestation, card_enforced=v["cardEnforced"], emulator=v["emulator"])
+
+
 def _submission(value: tuple[Any, ...]) -> ports.Submission:
     return ports.Submission(_address(value[0]), *value[1:])
 
@@ -183,4 +188,23 @@ _MAKERS: Mapping[str, Callable[[dict[str, Any]], EventContent]] = {
         CertificateId(v["certificate"]), v["member"], _address(v["by"]), v["reason"]
     ),
     "KeyBlocked": lambda v: ports.KeyBlocked(v["spkiHash"], v["reason"], v["byProof"]),
+    "IdentityRegistered": lambda v: ports.IdentityRegistered(
+        v["identity"], v["operator"], _address(v["by"]), _card_key(v)
+    ),
+    "IdentityEntryRefused": lambda v: ports.IdentityEntryRefused(
+        v["identity"], v["operator"], v["x"], ports.IdentityRefusal(v["refusal"])
+    ),
+    "IdentityActivated": lambda v: ports.IdentityActivated(v["identity"], v["operator"], _address(v["by"])),
+    "IdentityHeld": lambda v: ports.IdentityHeld(v["identity"], v["member"], _address(v["by"]), v["counter"]),
+    "IdentityReleased": lambda v: ports.IdentityReleased(v["identity"], v["member"], _address(v["by"]), v["counter"]),
+    "IdentityRevoked": lambda v: ports.IdentityRevoked(v["identity"], v["member"], _address(v["by"]), v["reason"]),
+    "ReplacementStarted": lambda v: ports.ReplacementStarted(
+        v["identity"], v["operator"], _address(v["by"]), _card_key(v), v["executableAt"], v["counter"]
+    ),
+    "ReplacementCancelled": lambda v: ports.ReplacementCancelled(
+        v["identity"], v["operator"], _address(v["by"]), v["byCard"], v["counter"]
+    ),
+    "IdentityKeyReplaced": lambda v: ports.IdentityKeyReplaced(
+        v["identity"], v["operator"], _address(v["by"]), v["index"], _card_key(v), v["byOldKey"], v["counter"]
+    ),
 }

@@ -104,7 +104,8 @@ class FoundingPlan:
     """What founders agree on before anything is deployed.
 
     `founders` holds one administrator of each member, in the order of `members`; `electorate` the numbers of the
-    members whose endorsers decide.
+    members whose endorsers decide. `replacement_delay_s` is what the replacement of a person's key waits without the
+    old card; it is fixed for good.
     """
 
     members: tuple[MemberPlan, ...]
@@ -113,6 +114,7 @@ class FoundingPlan:
     electorate: tuple[int, ...]
     quorum: int
     parameters: Parameters = Parameters()
+    replacement_delay_s: int = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)

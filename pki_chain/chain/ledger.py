@@ -168,7 +168,12 @@ class LedgerClient:
         criteria = {
             "fromBlock": hex(first_block),
             "toBlock": hex(last_block),
-            "address": [self._file.consortium, self._file.certificate_registry, self._file.directory],
+            "address": [
+                self._file.consortium,
+                self._file.certificate_registry,
+                self._file.identity_registry,
+                self._file.directory,
+            ],
         }
 
         def parse(answers: list[Json]) -> list[LoggedEvent]:

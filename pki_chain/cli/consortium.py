@@ -116,6 +116,7 @@ def init(
         "chain_id": file.chain_id,
         "consortium": file.consortium,
         "certificate_registry": file.certificate_registry,
+        "identity_registry": file.identity_registry,
         "members": [
             {
                 "id": number,

@@ -27,7 +27,18 @@ from pki_chain.errors import InputError
 from pki_chain.founding.member_file import load_json, member_content, read_addresses, read_member, store_json
 from pki_chain.ports import Address
 
-_KEYS: Final = frozenset({"founding_hash", "members", "founders", "profiles", "electorate", "quorum", "parameters"})
+_KEYS: Final = frozenset(
+    {
+        "founding_hash",
+        "members",
+        "founders",
+        "profiles",
+        "electorate",
+        "quorum",
+        "parameters",
+        "replacement_delay_s",
+    }
+)
 _LEDGER_KEYS: Final = frozenset(
     {
         "chain_id",
@@ -35,6 +46,7 @@ _LEDGER_KEYS: Final = frozenset(
         "consortium",
         "directory",
         "certificate_registry",
+        "identity_registry",
         "code_hashes",
         "libraries",
         "founding_block",
@@ -57,12 +69,14 @@ def store_founding(path: Path, deployment: Deployment) -> None:
         "electorate": list(plan.electorate),
         "quorum": plan.quorum,
         "parameters": {name: getattr(plan.parameters, name) for name in _PARAMETERS},
+        "replacement_delay_s": plan.replacement_delay_s,
         "ledger": {
             "chain_id": file.chain_id,
             "salt": "0x" + file.salt.hex(),
             "consortium": file.consortium,
             "directory": file.directory,
             "certificate_registry": file.certificate_registry,
+            "identity_registry": file.identity_registry,
             "code_hashes": {name: "0x" + value.hex() for name, value in sorted(file.code_hashes.items())},
             "libraries": dict(sorted(deployment.libraries.items())),
             "founding_block": file.founding_block,
@@ -86,12 +100,16 @@ def load_founding(path: Path, endpoints: tuple[str, ...]) -> Deployment:
         electorate=tuple(reader.integer_of(each, "electorate") for each in reader.items("electorate")),
         quorum=reader.integer("quorum"),
         parameters=read_parameters(str(path), reader.value("parameters")),
+        replacement_delay_s=reader.integer("replacement_delay_s"),
     )
     ledger = _Reader(f"{path}: ledger", reader.value("ledger"), _LEDGER_KEYS)
     hashes = _Reader(f"{path}: code_hashes", ledger.value("code_hashes"), None)
     libraries = _Reader(f"{path}: libraries", ledger.value("libraries"), None)
     code_hashes = {name: hashes.bytes32(name) for name in hashes.content}
-    located = {"CertificateRegistry": ledger.address("certificate_registry")}
+    located = {
+        "CertificateRegistry": ledger.address("certificate_registry"),
+        "IdentityRegistry": ledger.address("identity_registry"),
+    }
     missing = [name for name in REGISTRIES if name not in code_hashes]
     if missing:
         raise InputError(f"{path}: ledger: code_hashes has no {missing[0]}: ask for the whole file")
@@ -104,6 +122,7 @@ def load_founding(path: Path, endpoints: tuple[str, ...]) -> Deployment:
             consortium=ledger.address("consortium"),
             directory=directory,
             certificate_registry=located["CertificateRegistry"],
+            identity_registry=located["IdentityRegistry"],
             code_hashes=MappingProxyType(code_hashes),
             endpoints=endpoints,
             founding_block=ledger.integer("founding_block"),

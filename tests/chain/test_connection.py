@@ -277,6 +277,7 @@ def consortium_file(*endpoints: str) -> ConsortiumFile:
         consortium=Address("0x" + "0c" * 20),
         directory=Address("0x" + "0d" * 20),
         certificate_registry=Address("0x" + "0e" * 20),
+        identity_registry=Address("0x" + "1d" * 20),
         code_hashes=MappingProxyType({}),
         endpoints=endpoints,
         founding_block=1,

@@ -24,7 +24,21 @@ from pki_chain.chain.typed_data import (
 )
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import InputError
-from pki_chain.ports import Address, HoldKind, LotTerms, NameRange, RangeKind, Role, Submission
+from pki_chain.ports import (
+    Activation,
+    Address,
+    Attestation,
+    CardKey,
+    CardProof,
+    HoldKind,
+    LotTerms,
+    NameRange,
+    PossessionPurpose,
+    RangeKind,
+    Registration,
+    Role,
+    Submission,
+)
 
 FILE = ConsortiumFile(
     chain_id=5_902_435_744_427_598,
@@ -32,6 +46,7 @@ FILE = ConsortiumFile(
     consortium=Address("0x" + "11" * 20),
     directory=Address("0x" + "22" * 20),
     certificate_registry=Address("0x" + "33" * 20),
+    identity_registry=Address("0x" + "55" * 20),
     code_hashes=MappingProxyType({}),
     endpoints=("http://127.0.0.1:1",),
     founding_block=0,
@@ -41,6 +56,8 @@ TEXTS = TypedTexts(FILE)
 ACCOUNT = Address("0x" + "44" * 20)
 ID = b"\x05" * 32
 TERMS = LotTerms(2, 2, 1000, 99, (ACCOUNT,), (NameRange(RangeKind.DNS, 0, 0, 0, b"cells.example"),))
+PROOF = CardProof(98, b"\x06" * 32, b"\x07" * 32)
+ENTRY = Registration(ID, CardKey(ID, ID, Attestation.PERSONALISER, card_enforced=True, emulator=False), PROOF)
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 ALL = [
@@ -57,6 +74,16 @@ ALL = [
     TEXTS.propose(2, b"content", 1, 99),
     TEXTS.vote(1, ID, 99, support=True),
     TEXTS.found(ID),
+    TEXTS.register_identities([ENTRY], 99),
+    TEXTS.activate_identities([Activation(ID, PROOF)], 99),
+    TEXTS.hold_identity(ID, 65535, 99),
+    TEXTS.release_identity(ID, 1, 99),
+    TEXTS.revoke_identity(ID, 1, 99),
+    TEXTS.replace_key(ENTRY, 1, 99),
+    TEXTS.start_replacement(ENTRY, 1, 99),
+    TEXTS.confirm_replacement(ID, ID, ID, 1, 99),
+    TEXTS.cancel_replacement(ID, 1, 99),
+    TEXTS.possession(1, ID, ID, ID, PossessionPurpose.CANCEL, 99),
     TEXTS.trust_checkpoint(ID, 1, ID, 99, ID),
 ]
 

@@ -19,6 +19,7 @@ CONSORTIUM = ConsortiumFile(
     consortium=Address("0x" + "11" * 20),
     directory=Address("0x" + "22" * 20),
     certificate_registry=Address("0x" + "33" * 20),
+    identity_registry=Address("0x" + "44" * 20),
     code_hashes=MappingProxyType({"Consortium": b"\x02" * 32}),
     endpoints=("http://127.0.0.1:8545", "https://ledger.member.example/rpc"),
     founding_block=7,

@@ -31,6 +31,7 @@ FILE = ConsortiumFile(
     consortium=NOBODY,
     directory=NOBODY,
     certificate_registry=NOBODY,
+    identity_registry=NOBODY,
     code_hashes={},
     endpoints=("http://127.0.0.1:1",),
     founding_block=0,

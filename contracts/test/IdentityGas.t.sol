@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {IdentityTest} from "./IdentityTest.sol";
+
+/// @notice What registration and activation cost, as the sender of the transactions pays it; run with -vv to see it.
+contract IdentityGasTest is IdentityTest {
+    uint256 private constant TRANSACTION_CAP = 1 << 24;
+    uint256 private constant BOUND = 130_000;
+
+    function test_batchesOfEverySize() external {
+        uint256[4] memory sizes = [uint256(1), 10, 50, 100];
+        uint256 first = 0;
+        for (uint256 i = 0; i < sizes.length; ++i) {
+            uint256 size = sizes[i];
+            IIdentityRegistry.Registration[] memory entries = new IIdentityRegistry.Registration[](size);
+            IIdentityRegistry.Activation[] memory words = new IIdentityRegistry.Activation[](size);
+            for (uint256 j = 0; j < size; ++j) {
+                entries[j] = entry(first + j);
+                words[j] = activation(first + j);
+            }
+            uint256 registering = transaction(registerCall(entries, OPERATOR, REGISTRAR));
+            uint256 activating = transaction(activateCall(words, OPERATOR, REGISTRAR));
+            expectIdentity(first + size - 1, IIdentityRegistry.State.Active);
+            check(registering <= TRANSACTION_CAP && activating <= TRANSACTION_CAP, "a batch fits one transaction");
+            if (size == 100) check(registering / size <= BOUND, "gas of a registration in a full batch");
+            emit log_named_uint("entries", size);
+            emit log_named_uint("gas of the registration", registering);
+            emit log_named_uint("gas of a registration", registering / size);
+            emit log_named_uint("gas of the activation", activating);
+            emit log_named_uint("gas of an activation", activating / size);
+            first += size;
+        }
+    }
+
+    /// @dev In one test the accounts are warm from the second transaction on: some 10,000 gas less for each.
+    function transaction(bytes memory call_) private returns (uint256 used) {
+        used = 21_000;
+        for (uint256 i = 0; i < call_.length; ++i) {
+            used += call_[i] == 0 ? 4 : 16;
+        }
+        uint256 before = gasleft();
+        (bool done,) = address(identities).call(call_);
+        used += before - gasleft();
+        check(done, "the transaction succeeds");
+    }
+}
