@@ -299,7 +299,7 @@ class Provider:
                 login.state = "refused"
             raise RefusedError(422, "wrong-code", tries_left=login.tries)
         try:
-            self._verify_approval(agent, login, body, code, now)
+            self.verify_approval(agent, login, body, code, now)
         except RefusedError as error:
             if error.code in {"malformed-approval", "context-mismatch", "signature-invalid"}:
                 login.state = "refused"
@@ -312,7 +312,7 @@ class Provider:
             answer["completion_uri"] = f"{self.issuer}/complete?{urlencode({'c': login.completion})}"
         return answer
 
-    def _verify_approval(self, agent: AgentOf, login: Login, body: dict[str, Any], code: str, now: float) -> None:
+    def verify_approval(self, agent: AgentOf, login: Login, body: dict[str, Any], code: str, now: float) -> None:
         challenge = login.challenge
         names = {"iss", "aud", "jti", "iat", "exp", "ctx", "leaf"}
         claims = card_claims(body["approval"], "tally-approval+jwt", names)
