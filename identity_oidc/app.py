@@ -1,0 +1,49 @@
+"""The provider's application."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from flask import Flask, Response
+
+from identity_oidc.grants.server import TokenServer
+from identity_oidc.provider import EXTENSION, Provider
+from identity_oidc.views.agent import agent
+from identity_oidc.views.authorize import authorize
+from identity_oidc.views.discovery import discovery
+from identity_oidc.views.login import login
+from identity_oidc.views.token import SERVER, token
+from identity_oidc.views.userinfo import userinfo
+from identity_oidc.views.web import register_errors
+
+MAX_BODY_BYTES: Final = 65_536
+
+log = logging.getLogger(__name__)
+
+
+def create_app(provider: Provider) -> Flask:
+    """Build the application over these parts."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
+    app.config["MAX_FORM_PARTS"] = 64
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    app.extensions[EXTENSION] = provider
+    app.extensions[SERVER] = TokenServer(app, provider)
+    register_errors(app)
+    for blueprint in (discovery, authorize, login, token, userinfo, agent):
+        app.register_blueprint(blueprint)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        if provider.config.issuer.startswith("https://"):
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return response
+
+    return app

@@ -1,0 +1,154 @@
+"""The end of a login in the browser: an approved challenge becomes a session, a grant and a code, once.
+
+Mode local ends by the one-time address that the agent opens, mode remote by a form of the waiting page; both need the
+cookie of the session that began. Source: docs/approval.md, approval "Where the browser and the agent meet".
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, update
+
+from identity_oidc import base64url
+from identity_oidc.authentication.session import BrowserSession, log_in, renew_session
+from identity_oidc.authorization.request import AuthorizationRequest
+from identity_oidc.claims import satisfies
+from identity_oidc.clients import Client
+from identity_oidc.config import LoginSettings
+from identity_oidc.consent.grants import Grant, find_grant, store_grant
+from identity_oidc.errors import AuthorizationError, PageError
+from identity_oidc.logout.ending import end_session
+from identity_oidc.ports import IdentityId
+from identity_oidc.store.database import record_act
+from identity_oidc.store.schema import CHALLENGES, CLIENT_SESSIONS, REQUESTS
+from identity_oidc.tokens.codes import ClientSession, issue_code
+
+COMPLETION_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A login that is done: the code for the app, and the session with its new secret."""
+
+    code: str
+    session: BrowserSession
+
+
+def find_by_token(connection: Connection, token: str) -> Mapping[str, Any] | None:
+    """The challenge of a one-time completion address."""
+    wanted = select(CHALLENGES).where(CHALLENGES.c.completion_hash == base64url.digest(token))
+    found: Any = connection.execute(wanted).mappings().one_or_none()
+    return found if found is None else dict(found)
+
+
+def complete(  # noqa: PLR0917  what a login is made of
+    connection: Connection,
+    challenge: Mapping[str, Any],
+    session: BrowserSession,
+    request: AuthorizationRequest,
+    client: Client,
+    now: int,
+    login: LoginSettings,
+) -> Completed:
+    """In one transaction: 1. the session that began it; 2. the challenge, once; 3. session, grant, code.
+
+    Raises `PageError`.
+    """
+    if (challenge["session_id"], challenge["session_hash"]) != (session.session_id, session.secret_hash):  # 1
+        raise PageError("This login was begun in another browser. Begin it again in this one.")
+    used = connection.execute(  # 2
+        update(CHALLENGES)
+        .where(
+            CHALLENGES.c.jti == challenge["jti"],
+            CHALLENGES.c.state == "approved",
+            CHALLENGES.c.approved_at > now - COMPLETION_S,
+        )
+        .values(state="completed", completion_hash=None)
+    )
+    if used.rowcount != 1:
+        raise PageError("This login was completed before, or has run out. Go back to the app and begin it again.")
+    identity, person = IdentityId(challenge["identity"]), str(challenge["person"])  # 3
+    asked = challenge["fetched"]["request"]
+    if request.hinted_sub and request.hinted_sub != challenge["fetched"]["sub"]:
+        raise AuthorizationError("login_required", "another person logged in than id_token_hint names")
+    if session.identity is not None and session.identity != identity:
+        end_session(connection, session.session_id, now)
+        session = renew_session(connection, session, now, login.session_s)
+    logged_in = log_in(connection, session, identity, person, asked["acr"], now, login.session_s)
+    if logged_in is None:
+        raise PageError("The browser's session changed during the login. Go back to the app and begin it again.")
+    grant = store_grant(connection, challenge, client, now)
+    own = _client_session(connection, logged_in, grant, challenge, now)
+    code = issue_code(connection, request, grant, identity, own, now, login.code_s)
+    connection.execute(
+        update(REQUESTS).where(REQUESTS.c.request_id == challenge["request_id"]).values(completed_at=now)
+    )
+    record_act(connection, now, "login", challenge=challenge["jti"], client=client.client_id, acr=own.acr)
+    return Completed(code, logged_in)
+
+
+def single_sign_on(
+    connection: Connection,
+    session: BrowserSession,
+    request: AuthorizationRequest,
+    now: int,
+    login: LoginSettings,
+) -> str | None:
+    """A code without a new signature, where the last approval at this app still allows it; None where it does not.
+
+    Source: docs/approval.md: only for the seconds that the context stated, only at an app that has a signed grant.
+    """
+    if session.identity is None:
+        return None
+    own_row = select(CLIENT_SESSIONS).where(
+        CLIENT_SESSIONS.c.session_id == session.session_id,
+        CLIENT_SESSIONS.c.client_id == request.client_id,
+        CLIENT_SESSIONS.c.ended_at.is_(None),
+        CLIENT_SESSIONS.c.single_sign_on_until > now,
+    )
+    row = connection.execute(own_row).mappings().one_or_none()
+    grant = None if row is None else find_grant(connection, row["grant_id"], now)
+    if row is None or grant is None or not grant.covers(request.items):
+        return None
+    if request.acr_values and not any(satisfies(row["acr"], wanted) for wanted in request.acr_values):
+        return None
+    if request.max_age_s is not None and now - row["auth_time"] > request.max_age_s:
+        return None
+    if request.hinted_sub and request.hinted_sub != grant.sub:
+        return None
+    own = ClientSession(
+        row["sid"], session.session_id, request.client_id, grant.sub, row["acr"], row["auth_time"], row["approval"]
+    )
+    record_act(connection, now, "single-sign-on", client=request.client_id)
+    return issue_code(connection, request, grant, session.identity, own, now, login.code_s)
+
+
+def _client_session(
+    connection: Connection, session: BrowserSession, grant: Grant, challenge: Mapping[str, Any], now: int
+) -> ClientSession:
+    """The app's part of this session: the same `sid` as long as it lasts, with what the last approval said."""
+    asked = challenge["fetched"]["request"]
+    values = {
+        "sub": grant.sub,
+        "grant_id": grant.grant_id,
+        "acr": asked["acr"],
+        "auth_time": now // 60 * 60,
+        "approval": challenge["jti"],
+        "single_sign_on_until": now + asked["sso_seconds"],
+        "ended_at": None,
+    }
+    mine = CLIENT_SESSIONS.c.session_id == session.session_id, CLIENT_SESSIONS.c.client_id == grant.client_id
+    sid = connection.execute(select(CLIENT_SESSIONS.c.sid).where(*mine)).scalar()
+    if sid is None:
+        sid = secrets.token_urlsafe(18)
+        row = {"sid": sid, "session_id": session.session_id, "client_id": grant.client_id, "created_at": now}
+        connection.execute(CLIENT_SESSIONS.insert().values(row | values))
+    else:
+        connection.execute(update(CLIENT_SESSIONS).where(*mine).values(values))
+    return ClientSession(
+        str(sid), session.session_id, grant.client_id, grant.sub, asked["acr"], now // 60 * 60, challenge["jti"]
+    )

@@ -1,0 +1,1 @@
+"""The authorization endpoint: a pipeline of named checks, one a file."""

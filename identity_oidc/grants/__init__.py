@@ -1,0 +1,1 @@
+"""The token endpoint: Authlib's grants and client authentication over our store."""

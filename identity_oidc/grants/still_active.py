@@ -1,0 +1,21 @@
+"""The ledger is asked again whenever tokens are given (design, "People")."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from identity_oidc.errors import LedgerStaleError
+from identity_oidc.ports import IdentityId, IdentityState
+from identity_oidc.provider import Provider
+from identity_oidc.store.schema import HOLDS
+
+
+def is_still_active(provider: Provider, identity: bytes) -> bool:
+    """Whether the identity may be logged in now. Raises `LedgerStaleError` where that is not known."""
+    with provider.database.reading() as connection:
+        if connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == identity)).first() is not None:
+            return False
+    found = provider.ledger.identity(IdentityId(identity))
+    if found is not None and found.age_s > provider.config.ledger.max_age_s:
+        raise LedgerStaleError("What is known of the ledger is too old. Nothing was used up: try again.")
+    return found is not None and found.state is IdentityState.ACTIVE

@@ -1,0 +1,1 @@
+"""The end of sessions, and how apps are told of it."""

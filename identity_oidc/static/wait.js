@@ -1,0 +1,38 @@
+// The waiting page: asks whether the remote login is done, and renews the QR code. In mode local nothing advances here.
+"use strict";
+(() => {
+  const waiting = document.getElementById("waiting");
+  const form = document.getElementById("complete");
+  const qr = document.getElementById("qr");
+  const askEveryMs = 2000;
+  const renewEveryMs = 30000;
+  async function ask() {
+    try {
+      const answer = await fetch(waiting.dataset.status, { credentials: "same-origin", cache: "no-store" });
+      const { status } = await answer.json();
+      if (status !== "waiting") {
+        form.submit();
+        return;
+      }
+    } catch {
+      // the next time
+    }
+    setTimeout(ask, askEveryMs);
+  }
+  async function renew() {
+    try {
+      const body = new URLSearchParams({ csrf_token: waiting.dataset.csrf });
+      const answer = await fetch(waiting.dataset.handle, { method: "POST", body, credentials: "same-origin" });
+      const fresh = await answer.json();
+      if (fresh.qr) {
+        qr.innerHTML = fresh.qr;
+      }
+    } catch {
+      // the next time
+    }
+  }
+  setTimeout(ask, askEveryMs);
+  if (qr) {
+    setInterval(renew, renewEveryMs);
+  }
+})();

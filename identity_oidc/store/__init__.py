@@ -1,0 +1,1 @@
+"""What the provider keeps: SQLite by default, PostgreSQL for several instances."""

@@ -1,0 +1,141 @@
+"""The database: one engine a process, short transactions, durable when they end.
+
+SQLite: write-ahead log, `synchronous=FULL`, and a writing transaction takes the lock at its beginning, so that it never
+fails half-way for having read first. PostgreSQL: read committed; every single use is a conditional UPDATE whose row
+count says who came first, so both behave alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from identity_oidc.errors import ConfigurationError, StorageError
+from identity_oidc.store.schema import AUDIT, CURSORS, METADATA, SEEN
+
+_BUSY_TIMEOUT_S: Final = 5
+SCHEMA_VERSION: Final = "1"
+
+
+class Database:
+    """Safe for threads; each `reading` or `writing` block is one transaction on one connection."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """The database at an SQLAlchemy address; tables are made where there are none.
+
+        Raises `ConfigurationError` for an address that is none and for tables of another version, `StorageError`.
+        """
+        try:
+            address = make_url(url)
+            backend = address.get_backend_name()
+            engine = create_engine(
+                address, hide_parameters=True, pool_pre_ping=backend != "sqlite", **_options(backend)
+            )
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise ConfigurationError(
+                "provider.database is no address that SQLAlchemy knows, or its driver is not installed:"
+                " sqlite:///oidc.sqlite or postgresql+pg8000://user@host/name"
+            ) from error
+        if backend == "sqlite":
+            _tune_sqlite(engine)
+        database = cls(engine)
+        database._make_tables()
+        return database
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that writes nothing. Raises `StorageError`."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from None
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is on disk when the block is left without an error. Raises `StorageError`."""
+        try:
+            with self.engine.connect() as connection:
+                if self.engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                with _transaction(connection):
+                    yield connection
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from None
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _make_tables(self) -> None:
+        try:
+            if not inspect(self.engine).has_table(CURSORS.name):
+                METADATA.create_all(self.engine)
+            with self.writing() as connection:
+                found = connection.execute(select(CURSORS.c.value).where(CURSORS.c.name == "schema")).scalar()
+                if found is None:
+                    row = {"name": "schema", "value": SCHEMA_VERSION, "updated_at": 0}
+                    connection.execute(insert(CURSORS).values(row))
+                elif found != SCHEMA_VERSION:
+                    raise ConfigurationError(
+                        f"provider.database has tables of version {found}, and this program writes {SCHEMA_VERSION}:"
+                        " use the program that made them, or a database of its own"
+                    )
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from None
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def insert_once(connection: Connection, kind: str, value_hash: bytes, expires_at: int) -> bool:
+    """Whether this value is seen for the first time; it is remembered until it expires."""
+    try:
+        with connection.begin_nested():
+            row = {"kind": kind, "value_hash": value_hash, "expires_at": expires_at}
+            connection.execute(insert(SEEN).values(row))
+    except IntegrityError:
+        return False
+    return True
+
+
+def record_act(connection: Connection, at: int, act: str, **facts: Any) -> None:
+    """Add a line to the audit log, in the transaction of the act itself. Facts name no person and hold no secret."""
+    connection.execute(insert(AUDIT).values(at=at, act=act, facts=facts))
+
+
+def _options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}}
+    return {"pool_timeout": _BUSY_TIMEOUT_S}
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # no transaction behind our back: BEGIN is ours to say
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+
+def _unavailable(error: SQLAlchemyError) -> StorageError:
+    return StorageError(
+        "The provider's database does not answer now. Try again in a moment.", detail=type(error).__name__
+    )

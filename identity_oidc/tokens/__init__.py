@@ -1,0 +1,1 @@
+"""Keys, ID Tokens, access and refresh tokens."""

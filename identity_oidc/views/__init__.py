@@ -1,0 +1,1 @@
+"""What is served over HTTP: thin, one module a group of routes."""

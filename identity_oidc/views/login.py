@@ -1,0 +1,261 @@
+"""The login page, its waiting, and its two ends. Source: docs/sim-agent-api.yaml, "Where browser and agent meet"."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import segno
+from flask import Blueprint, Response
+from sqlalchemy import Connection, select, update
+
+from identity_oidc.authentication.challenge import LOCAL, REMOTE, FreshHandle, add_handle
+from identity_oidc.authentication.completion import complete, find_by_token
+from identity_oidc.authentication.session import BrowserSession
+from identity_oidc.authorization.request import AuthorizationRequest
+from identity_oidc.claims import ACR_REMOTE, satisfies
+from identity_oidc.clients import LANGUAGES, Client
+from identity_oidc.consent.text import claim_label, shown_domain
+from identity_oidc.errors import AuthorizationError, PageError
+from identity_oidc.provider import Provider
+from identity_oidc.store.schema import CHALLENGES, REQUESTS
+from identity_oidc.views.authorize import error_to_app
+from identity_oidc.views.web import (
+    browser_session,
+    check_csrf,
+    code_to_app,
+    document,
+    language_of_browser,
+    origin_of,
+    page,
+    provider,
+    set_session_cookie,
+    to_app,
+)
+
+login = Blueprint("login", __name__)
+_OVER = "This login has run out, or was begun in another browser. Go back to the app and begin it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A login of this browser: its request, its challenge's row, the app."""
+
+    request_id: str
+    asked: AuthorizationRequest
+    challenge: Mapping[str, Any]
+    client: Client
+    session: BrowserSession
+
+
+@login.get("/login/<request_id>")
+def login_page(request_id: str) -> Response:
+    """The page: what the app asks for, and both ways to the agent."""
+    parts, now = provider(), provider().now()
+    with parts.database.writing() as connection:
+        waiting = _waiting(connection, parts, request_id)
+        state = waiting.challenge["state"]
+        if state not in {"waiting", "fetched", "approved"}:
+            raise PageError(_OVER)
+        until = waiting.challenge["expires_at"]
+        local = add_handle(connection, waiting.challenge["jti"], LOCAL, until) if state == "waiting" else None
+        remote = _remote_handle(connection, parts, waiting, now) if state == "waiting" else None
+    language = language_of_browser()
+    return _with_origin_referrer(
+        page(
+            "login.html",
+            language=language,
+            forms=f"http://127.0.0.1:{parts.config.login.agent_loopback_port} {_target(waiting.asked.redirect_uri)}",
+            app_name=waiting.client.name,
+            domain=shown_domain(waiting.client, waiting.asked.redirect_uri),
+            member=waiting.client.member_name,
+            purpose=waiting.client.text_of(waiting.client.purpose, language),
+            items=_items(waiting, language),
+            languages=LANGUAGES,
+            request_id=request_id,
+            csrf_token=waiting.session.csrf_token,
+            state=state,
+            code=waiting.challenge["code"],
+            local=local,
+            local_link=_link(parts, local) if local else "",
+            loopback=f"http://127.0.0.1:{parts.config.login.agent_loopback_port}/hand-over",
+            issuer=parts.config.issuer,
+            qr=_qr(_link(parts, remote)) if remote else "",
+            is_remote_enough=_may_be_remote(waiting.asked),
+        )
+    )
+
+
+@login.post("/login/<request_id>/handle")
+def another_handle(request_id: str) -> Response:
+    """A fresh QR for the waiting page, every 30 s; the one before is dead soon."""
+    parts, now = provider(), provider().now()
+    with parts.database.writing() as connection:
+        waiting = _waiting(connection, parts, request_id, csrf=True)
+        if waiting.challenge["state"] != "waiting":
+            return document({"qr": ""})
+        fresh = _remote_handle(connection, parts, waiting, now)
+    return document({"qr": _qr(_link(parts, fresh))})
+
+
+@login.get("/login/<request_id>/status")
+def status(request_id: str) -> Response:
+    """`waiting`, `done` or `over`, for the browser that began. In mode local it never says `done`."""
+    parts = provider()
+    with parts.database.reading() as connection:
+        waiting = _waiting(connection, parts, request_id)
+    return document({"status": public_state(waiting.challenge, parts.now())})
+
+
+@login.post("/login/<request_id>/complete")
+def complete_remote(request_id: str) -> Response:
+    """The waiting page's own form: takes the code of a remote login to the app, or tells it of a no."""
+    parts = provider()
+    with parts.database.writing() as connection:
+        waiting = _waiting(connection, parts, request_id, csrf=True)
+        state = public_state(waiting.challenge, parts.now())
+        if state == "done":
+            return _complete(connection, parts, waiting)
+        if state == "over":
+            return _denied(connection, waiting, parts.now())
+    raise PageError("Your agent has not approved this login yet. Approve it there, then go on here.")
+
+
+@login.post("/login/<request_id>/cancel")
+def cancel(request_id: str) -> Response:
+    """The person turns back: the app learns access_denied."""
+    parts = provider()
+    with parts.database.writing() as connection:
+        waiting = _waiting(connection, parts, request_id, csrf=True)
+        return _denied(connection, waiting, parts.now())
+
+
+@login.get("/completion/<token>")
+def complete_local(token: str) -> Response:
+    """The one-time address that the agent opens, good only in the browser that began."""
+    parts = provider()
+    with parts.database.writing() as connection:
+        challenge = find_by_token(connection, token) if len(token) <= 64 else None
+        if challenge is None or challenge["mode"] != LOCAL:
+            raise PageError(_OVER)
+        return _complete(connection, parts, _waiting(connection, parts, challenge["request_id"]))
+
+
+def public_state(challenge: Mapping[str, Any], now: int) -> str:
+    """What the waiting page may know."""
+    state, mode = challenge["state"], challenge["mode"]
+    if state == "approved":
+        return "done" if mode == REMOTE else "waiting"
+    is_live = state in {"waiting", "fetched"} and challenge["expires_at"] > now
+    return "waiting" if is_live else "over"
+
+
+def _complete(connection: Connection, parts: Provider, waiting: Waiting) -> Response:
+    try:
+        done = complete(
+            connection,
+            waiting.challenge,
+            waiting.session,
+            waiting.asked,
+            waiting.client,
+            parts.now(),
+            parts.config.login,
+        )
+    except AuthorizationError as error:
+        return error_to_app(waiting.asked, error)
+    response = code_to_app(waiting.asked, done.code)
+    set_session_cookie(response, done.session)
+    return response
+
+
+def _denied(connection: Connection, waiting: Waiting, now: int) -> Response:
+    connection.execute(
+        update(CHALLENGES)
+        .where(CHALLENGES.c.jti == waiting.challenge["jti"], CHALLENGES.c.state != "completed")
+        .values(state="ended", completion_hash=None)
+    )
+    done = update(REQUESTS).where(REQUESTS.c.request_id == waiting.request_id).values(completed_at=now)
+    connection.execute(done)
+    return to_app(
+        waiting.asked.redirect_uri,
+        waiting.asked.state,
+        error="access_denied",
+        error_description="the person did not approve",
+    )
+
+
+def _waiting(connection: Connection, parts: Provider, request_id: str, *, csrf: bool = False) -> Waiting:
+    """The login, if this browser began it and it is not over. Raises `PageError`; all refusals look alike."""
+    session = browser_session(connection)
+    if csrf:
+        session = check_csrf(session)
+    wanted = (
+        select(CHALLENGES, REQUESTS.c.parameters)
+        .join(REQUESTS, REQUESTS.c.request_id == CHALLENGES.c.request_id)
+        .where(
+            REQUESTS.c.request_id == request_id,
+            REQUESTS.c.expires_at > parts.now(),
+            REQUESTS.c.completed_at.is_(None),
+        )
+    )
+    row = connection.execute(wanted).mappings().one_or_none() if len(request_id) <= 64 else None
+    if session is None or row is None:
+        raise PageError(_OVER)
+    if (row["session_id"], row["session_hash"]) != (session.session_id, session.secret_hash):
+        raise PageError(_OVER)
+    client = parts.find_client(row["client_id"])
+    if client is None:
+        raise PageError(_OVER)
+    asked = AuthorizationRequest.from_content(row["parameters"])
+    return Waiting(request_id, asked, dict(row), client, session)
+
+
+def _remote_handle(connection: Connection, parts: Provider, waiting: Waiting, now: int) -> FreshHandle | None:
+    if not _may_be_remote(waiting.asked):
+        return None
+    until = min(now + parts.config.login.remote_link_s, waiting.challenge["expires_at"])
+    return add_handle(connection, waiting.challenge["jti"], REMOTE, until)
+
+
+def _may_be_remote(asked: AuthorizationRequest) -> bool:
+    return not asked.is_acr_essential or any(satisfies(ACR_REMOTE, wanted) for wanted in asked.acr_values)
+
+
+def _link(parts: Provider, handle: FreshHandle | None) -> str:
+    if handle is None:
+        return ""
+    values = {"issuer": parts.config.issuer, "handle": handle.handle}
+    if handle.secret:
+        values["local_secret"] = handle.secret
+    return f"tally-agent://login?{urlencode(values)}"
+
+
+def _qr(link: str) -> str:
+    if not link:
+        return ""
+    image = io.BytesIO()
+    segno.make(link, error="m", micro=False).save(image, kind="svg", scale=5, border=4, xmldecl=False, light="#fff")
+    return image.getvalue().decode("utf-8")
+
+
+def _items(waiting: Waiting, language: str) -> list[dict[str, Any]]:
+    client = waiting.client
+    return [
+        {"label": claim_label(name, language), "purpose": client.text_of(client.items[name], language)}
+        for name in sorted(waiting.asked.items)
+    ]
+
+
+def _target(redirect_uri: str) -> str:
+    """What `form-action` must allow, as browsers apply it to redirects after a form."""
+    parts = urlsplit(redirect_uri)
+    return origin_of(redirect_uri) if parts.netloc else f"{parts.scheme}:"
+
+
+def _with_origin_referrer(response: Response) -> Response:
+    """The agent takes a hand-over only with our Origin, which browsers send under this policy."""
+    response.headers["Referrer-Policy"] = "origin"
+    return response

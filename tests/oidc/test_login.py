@@ -1,0 +1,43 @@
+"""A whole login: app, browser, page, agent with an emulated card, provider; and what each of them learns."""
+
+from __future__ import annotations
+
+from sim_applet_tools.agent.agent import Agent
+from tests.agent.conftest import PIN
+from tests.oidc.parties import Browser, RelyingParty
+
+
+def log_in_locally(app: RelyingParty, browser: Browser, agent: Agent, refused: tuple[str, ...] = (), **changes: str):
+    page = app.begin(browser, **changes)
+    prompt = agent.open(page.handle, page.local_secret, "en")
+    outcome = agent.approve(prompt, PIN, refused)
+    assert outcome.completion_uri is not None
+    return browser.get(outcome.completion_uri)
+
+
+def test_a_local_login_ends_at_the_app_with_a_token_that_python_jose_verifies(
+    app: RelyingParty, browser: Browser, agent: Agent
+) -> None:
+    done = log_in_locally(app, browser, agent)
+    assert done.status == 303
+    assert done.location.startswith(app.redirect_uri)
+    assert done.parameters["state"] == app.state
+    assert done.parameters["iss"] == app.issuer
+    answer = app.redeem(done.parameters["code"])
+    assert answer.status == 200, answer.text
+    tokens = answer.json
+    claims = app.verify_id_token(tokens["id_token"], tokens["access_token"])
+    assert claims["acr"] == "urn:tally:acr:card"
+    assert claims["auth_time"] % 60 == 0
+    info = app.userinfo(tokens["access_token"])
+    assert info.status == 200
+    assert info.json["sub"] == claims["sub"]
+    assert info.json["email"].endswith("@people.example")
+
+
+def test_a_remote_login_needs_the_typed_code_and_has_its_own_level(
+    app: RelyingParty, browser: Browser, agent: Agent
+) -> None:
+    page = app.begin(browser)
+    fresh = browser.post(f"{page.address}/handle", {"csrf_token": page.csrf_token})
+    assert "<svg" in fresh.json["qr"]
