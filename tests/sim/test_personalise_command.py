@@ -91,6 +91,16 @@ def test_a_folder_of_cards_and_the_persons_activation(run: Run) -> None:
     assert run("activate", "batch.json", "--identity", "0x12", "--pin-file", "new", *options).exit_code == 65
 
 
+def test_a_trace_shows_no_pin(run: Run) -> None:
+    result = run("trace", *FILES)
+    assert result.exit_code == 0, result.stderr
+    assert "> 80 D2 00 00 (data hidden)" in result.stderr
+    for letter in _letters():
+        for secret in (letter["transport_pin"], letter["puk"]):
+            assert secret not in result.output
+            assert secret.encode().hex(" ").upper() not in result.output
+
+
 def test_a_personalisers_key(run: Run) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
