@@ -45,3 +45,33 @@ def rebuild(config: MemberConfig, *, as_json: bool) -> None:
         f"the read model of {config.member.name} is read anew up to block {block.number} (0x{block.hash.hex()})",
         as_json=as_json,
     )
+
+
+@gateway.command(short_help="List the keys that sign answers about status, or add one.")
+@click.option("--new", is_flag=True, help="Make a key that signs from then on.")
+@click.option(
+    "--in-days", type=click.IntRange(0, 300), default=14, show_default=True, help="When --new begins to sign."
+)
+@member_command
+@json_option
+def status_key(config: MemberConfig, in_days: int, *, new: bool, as_json: bool) -> None:
+    """List the keys that sign OCSP answers, revocation lists and manifests, or add one.
+
+    Relying parties need a key's certificate before it signs: the gateway's /bundles/signers.pem has it at once.
+    """
+    import hashlib
+    import time
+
+    from pki_chain.gateway.services import open_status_keys
+
+    keys, now = open_status_keys(config), int(time.time())
+    if new:
+        keys.create(config.member.name, now + in_days * 86_400 if in_days else now - 60)
+    shown = [
+        {"sha256": hashlib.sha256(key.certificate).hexdigest(), "begins": key.begins, "ends": key.ends}
+        for key in keys.published(now)
+    ]
+    text = "\n".join(
+        f"{key['sha256']} signs from {key['begins']} to {key['ends']} (seconds since 1970)" for key in shown
+    )
+    print_result({"keys": shown}, text or "no key: the gateway makes one when it starts", as_json=as_json)

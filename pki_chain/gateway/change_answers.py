@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.status_answers import REVOCATION_REASONS
-from pki_chain.index.change_log import Change
+from pki_chain.index.change_log import Change, ChangeLog
 
 MAX_PAGE: Final = 1_000
 _MAX_DIGITS: Final = 18
@@ -35,6 +35,11 @@ def read_cursor(text: str, log: Feed, block: int) -> int:
             retry_after_s=2,
         )
     return position
+
+
+def read_after(text: str, log: ChangeLog, block: int) -> int:
+    """As `read_cursor`; "now" is after the last change."""
+    return log.position() if text == "now" else read_cursor(text, log, block)
 
 
 def change_content(change: Change) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pki_chain.chain.calls import Call, Calls
+from pki_chain.gateway.identity_orders import IDENTITY_ORDERS
 from pki_chain.gateway.problems import EnvelopeError
 from pki_chain.gateway.strict_json import MAX_INTEGER, JsonObject
 from pki_chain.ports import HoldKind, LotTerms, NameRange, RangeKind, Role
@@ -175,5 +176,6 @@ FORMS: Final[Mapping[str, OrderForm]] = {
     "propose": OrderForm(("kind", "content", "nonce", *_BY), _propose),
     "vote": OrderForm(("proposal", "content_hash", "support", *_BY), _vote),
     "execute": OrderForm(("proposal", "content"), _execute),
+    **{kind: OrderForm(*form) for kind, form in IDENTITY_ORDERS.items()},
 }
 """Fields of each order, and the call that it becomes."""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from pki_chain.gateway import crl_answers
 from pki_chain.gateway.answers import json_answer, require_member, state_answer
 from pki_chain.gateway.bundle_answers import MEDIA_TYPES, certificate_content, read_scope, render
-from pki_chain.gateway.change_answers import MAX_PAGE, change_content, read_cursor
+from pki_chain.gateway.change_answers import MAX_PAGE, change_content, read_after
 from pki_chain.gateway.freshness import Moment, block_content, cache_control
 from pki_chain.gateway.ocsp_answers import MEDIA_TYPE, REQUEST_TYPE, OcspAnswer, failure_of, read_path
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
@@ -104,7 +104,7 @@ def changes() -> Response:
     limit = _whole_number("limit", MAX_PAGE, least=1) if "limit" in request.args else MAX_PAGE
     with parts.read_model.snapshot():
         moment = parts.freshness.moment()
-        after = read_cursor(request.args.get("after", "0"), parts.change_log, moment.block.number)
+        after = read_after(request.args.get("after", "0"), parts.change_log, moment.block.number)
         found = parts.change_log.changes(after, limit)
     cursor = found[-1].position if found else after
     content = {"changes": [change_content(each) for each in found], "cursor": str(cursor)}

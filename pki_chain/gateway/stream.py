@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from pki_chain.errors import TallyError
-from pki_chain.gateway.change_answers import change_content, read_cursor
+from pki_chain.gateway.change_answers import change_content, read_after
 from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.problems import MEDIA_TYPE, EnvelopeError, RejectedError, problem_of
 from pki_chain.index.change_log import Change, ChangeLog
@@ -105,7 +105,7 @@ class ChangeStream:
             raise EnvelopeError(400, "bad-query", "The query takes after, at most once.")
         # A client that lost its stream says where it was, which is later than where it began.
         cursor = headers.get(b"last-event-id", b"").decode("latin-1") or query.get("after", ["0"])[0]
-        return read_cursor(cursor, self._change_log, self._freshness.moment().block.number)
+        return read_after(cursor, self._change_log, self._freshness.moment().block.number)
 
     async def _stream(self, position: int, send: Send, gone: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()

@@ -26,7 +26,7 @@ def verify_issuer(issuer: str) -> None:
     )
     if not host or not is_plain or not issuer.isascii() or any(character <= " " for character in issuer):
         raise InputError(f"the provider {issuer!r} must be an address without user, query and fragment")
-    if issuer.endswith("/") or host != host.lower():
+    if issuer.endswith("/") or parts.netloc != parts.netloc.lower():
         raise InputError(
             f"write the provider {issuer!r} as its own configuration does: lower case, no slash at the end"
         )

@@ -113,14 +113,14 @@ class CardSteps:
     def _finish(self, applet: IotSafeApplet, record: CardRecord) -> CardReport:
         card = ApprovalCard(applet) if applet.profile.has_pin else None
         state = card.status().state if card is not None else FRESH
-        if state == PERSONALISED and record.proof and self.letters.letter(record.iccid) is not None:
-            pass
-        elif state == FRESH:
+        if state == FRESH:
             record = self._make_key(applet, record)
             record = self._prove(applet, record)
             record = self._allow_app(applet, record)
-        else:
+        elif state != PERSONALISED or not record.proof:
             raise _UnfitCardError("the card was personalised elsewhere after it had got its identity")
+        elif self.letters.letter(record.iccid) is None:
+            raise _UnfitCardError("the card is personalised, and its PIN letter is gone: nobody knows its PIN")
         if card is not None:
             self._set_pin(card, record, is_done=state == PERSONALISED)
         attestation = ""

@@ -36,9 +36,19 @@ class TestCard:
     def sign(self, digest: bytes, *, header: dict[str, str] | None = None, twin: bool = False) -> str:
         """A compact JWS over a digest; with `twin` by the other signature that is as good."""
         text = f"{base64url(json.dumps(header or HEADER, separators=(',', ':')).encode())}.{base64url(digest)}"
-        r, s = decode_dss_signature(self.key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"{text}.{self.sign_text(text.encode(), twin=twin)}"
+
+    def sign_text(self, text: bytes, *, twin: bool = False) -> str:
+        """r and s in base64url, as `tally sim sign` prints them."""
+        r, s = decode_dss_signature(self.key.sign(text, ec.ECDSA(hashes.SHA256())))
         s = ORDER - s if twin else s
-        return f"{text}.{base64url(r.to_bytes(32) + s.to_bytes(32))}"
+        return base64url(r.to_bytes(32) + s.to_bytes(32))
+
+    def sign_claims(self, header: dict[str, str], claims: dict[str, Any]) -> str:
+        """A compact JWS over claims, as a personaliser's attestation has it."""
+        parts = (json.dumps(each, separators=(",", ":"), sort_keys=True).encode() for each in (header, claims))
+        text = ".".join(base64url(part) for part in parts)
+        return f"{text}.{self.sign_text(text.encode())}"
 
 
 def write_lines(path: Path, *lines: dict[str, Any]) -> Path:

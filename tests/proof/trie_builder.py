@@ -35,12 +35,12 @@ def account(nonce: int, storage_root: bytes, code_hash: bytes) -> bytes:
 def _node(entries: Sequence[tuple[str, bytes]], depth: int, nodes: dict[bytes, bytes]) -> Any:
     first, last = entries[0][0], entries[-1][0]
     if len(entries) == 1:
-        return [_compact(first[depth:], leaf=True), entries[0][1]]
+        return [compact(first[depth:], leaf=True), entries[0][1]]
     shared = depth
     while first[shared] == last[shared]:
         shared += 1
     if shared > depth:
-        return [_compact(first[depth:shared], leaf=False), _reference(entries, shared, nodes)]
+        return [compact(first[depth:shared], leaf=False), _reference(entries, shared, nodes)]
     children: list[Any] = []
     start = 0
     for digit in "0123456789abcdef":
@@ -62,7 +62,7 @@ def _reference(entries: Sequence[tuple[str, bytes]], depth: int, nodes: dict[byt
     return digest
 
 
-def _compact(nibbles: str, *, leaf: bool) -> bytes:
+def compact(nibbles: str, *, leaf: bool) -> bytes:
     flag = 2 if leaf else 0
     return bytes.fromhex(f"{flag + 1:x}{nibbles}" if len(nibbles) % 2 else f"{flag:x}0{nibbles}")
 

@@ -53,7 +53,7 @@ def address(publishing: Gateway) -> Iterator[str]:
 def served(application: WSGIApplication) -> Iterator[str]:
     """A WSGI application on a port of its own."""
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, name="gateway")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="gateway")
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -10,13 +10,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from sim_applet_tools.emulator.image import luhn_digit
 from sim_applet_tools.emulator.pcscd import DRIVER, SOCKET_VARIABLE
-from tests.sim.applet_server import JAR, build
+from sim_applet_tools.transport.loopback import LoopbackTransport
+from sim_applet_tools.uicc import read_iccid
+from tests.sim.applet_server import JAR, applet_server, build
+from tests.sim.card_targets import RemoteCard
 
 PORT = 20_500
 TIMEOUT_S = 60
@@ -118,3 +122,20 @@ def test_pcscd_dials_two_cards_and_may_be_started_again(tmp_path: Path) -> None:
         process.stdin.flush()
         assert process.stdout.readline() == "through\n"
     assert (tmp_path / "card").stat().st_mode & 0o777 == 0o600
+
+
+def test_each_card_has_a_number_of_its_own_for_life(tmp_path: Path) -> None:
+    states = ("--state", str(tmp_path / "one"), "--second-state", str(tmp_path / "two"))
+
+    def numbers() -> list[str | None]:
+        with applet_server("--protocol", "T=1", *states) as port:
+            found = []
+            for slot in range(2):
+                with closing(RemoteCard(port + slot)) as card:
+                    found.append(read_iccid(LoopbackTransport(card)))
+            return found
+
+    first = numbers()
+    assert numbers() == first
+    assert len(set(first)) == 2
+    assert all(number is not None and luhn_digit(number[:-1]) == number[-1] for number in first)

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sim_applet_tools.access_rules import RULE_APPLET, AccessRuleApplet, agent_rule
 from sim_applet_tools.emulator.card import EmulatedCard
@@ -37,6 +39,7 @@ from sim_applet_tools.status_words import ConditionsNotSatisfiedError
 from sim_applet_tools.transport.base import Transport
 from sim_applet_tools.transport.loopback import LoopbackTransport
 from tests.sim.batches import ACTIVATE, DEADLINE, REGISTER, TYPE, batch_bytes, batch_document, template
+from tests.sim.scripted_card import BentCard
 
 NOW = 1_800_000_000
 TALLY = [load_profile("tally")]
@@ -364,6 +367,59 @@ def test_a_card_changed_by_others_is_set_aside_and_its_identity_spent(
         assert work.journal.identities_left == 0
     _, line = _lines(work, "registrations.jsonl")
     assert line["identity"] == "0x" + batch.identities[1].hex()
+
+
+def test_a_card_whose_letter_was_destroyed_too_early_is_set_aside(tmp_path: Path) -> None:
+    card = _card()
+
+    class AfterPersonalise(_PulledAt):
+        def transmit(self, raw: bytes) -> bytes:
+            answer = self._card.transmit(raw)
+            if raw[1] == 0xD2:
+                raise NoCardError("pulled")
+            return answer
+
+    with Workplace(tmp_path / "cards", _batch(1)) as work:
+        _run(work, LoopbackTransport(AfterPersonalise(card, 0, has_run=True)))
+    (tmp_path / "cards" / "pin-letters.jsonl").unlink()
+    with Workplace(tmp_path / "cards", work.batch) as work:
+        (report,) = _run(work, card)
+    assert report.outcome is Outcome.SET_ASIDE
+    assert "letter is gone" in report.detail
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(1, 32),
+    st.binary(max_size=90),
+    st.sampled_from([b"", b"\x90\x00", b"\x61\x10", b"\x6c\x02", b"\x6f\x00"]),
+)
+def test_a_card_that_answers_anything_once_spoils_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, number: int, data: bytes, status: bytes
+) -> None:
+    """One answer is replaced; the card is finished, or set aside with its identity, and the next card goes well."""
+    batch, odd, good = _batch(2), _card(), _card()
+    left = [number]
+
+    def bend(_command: bytes, answer: bytes) -> bytes:
+        left[0] -= 1
+        return data + status if left[0] == 0 else answer
+
+    folder = tmp_path_factory.mktemp("bent") / "cards"
+    with Workplace(folder, batch) as work:
+        first = _run(work, LoopbackTransport(BentCard(odd, bend)))[0]
+        outcomes = [report.outcome for report in _run(work, odd, good)]
+    assert first.outcome in set(Outcome)
+    _, *lines = _lines(folder, "registrations.jsonl")
+    assert len({line["identity"] for line in lines}) == len(lines)
+    for line in lines:
+        _verify_registration(batch, line)
+    assert Outcome.FINISHED in {first.outcome, *outcomes}
+    letters = {letter["iccid"]: letter for letter in _lines(folder, "pin-letters.jsonl")}
+    for card, record in ((card, work.journal.record(card.iccid)) for card in (odd, good)):
+        if record is not None and record.is_finished:
+            approval = ApprovalCard(find_applet(LoopbackTransport(card), TALLY))
+            approval.read_public_key(letters[card.iccid]["transport_pin"])
 
 
 def test_a_half_done_card_can_be_given_up(tmp_path: Path) -> None:

@@ -18,8 +18,12 @@ from sim_applet_tools.emulator import keystore
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
 from sim_applet_tools.emulator.keystore import EncryptedFileStore, MemoryStore
+from sim_applet_tools.personalise.batch import parse_batch
+from sim_applet_tools.personalise.card_steps import Outcome
+from sim_applet_tools.personalise.workplace import Workplace
+from sim_applet_tools.profiles import load_profile
 from tests.sim.batches import batch_bytes
-from tests.sim.card_targets import FIRST_SLOT, INSERTION_WAIT_S, SECOND_SLOT, Readers
+from tests.sim.card_targets import FIRST_SLOT, INSERTION_WAIT_S, SECOND_SLOT, TARGETS, Readers
 from tests.sim.scripted_card import LeavingCard
 
 Run = Callable[..., Result]
@@ -87,6 +91,16 @@ def test_a_folder_of_cards_and_the_persons_activation(run: Run) -> None:
     assert run("activate", "batch.json", "--identity", "0x12", "--pin-file", "new", *options).exit_code == 65
 
 
+def test_a_trace_shows_no_pin(run: Run) -> None:
+    result = run("trace", *FILES)
+    assert result.exit_code == 0, result.stderr
+    assert "> 80 D2 00 00 (data hidden)" in result.stderr
+    for letter in _letters():
+        for secret in (letter["transport_pin"], letter["puk"]):
+            assert secret not in result.output
+            assert secret.encode().hex(" ").upper() not in result.output
+
+
 def test_a_personalisers_key(run: Run) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
@@ -119,6 +133,30 @@ def test_bad_options(run: Run, arguments: tuple[str, ...], code: int) -> None:
     result = run("personalise", *arguments)
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(name, marks=[pytest.mark.pcsc, pytest.mark.xdist_group("pcsc")] if needs_pcscd else [])
+        for name, (_, _, needs_pcscd) in TARGETS.items()
+    ],
+)
+def test_emulator_and_applet_are_personalised_alike(tmp_path: Path, target: str) -> None:
+    """Two cards of each, also the applet's, and through a reader."""
+    open_target, _, _ = TARGETS[target]
+    batch = parse_batch(batch_bytes(2), "batch")
+    with Workplace(tmp_path / "cards", batch) as work:
+        steps = work.steps([load_profile("tally")], with_device_key=True)
+        for _ in range(2):
+            with open_target() as transport:
+                report = steps.take(transport)
+                assert report.outcome is Outcome.FINISHED, report.detail
+                assert steps.take(transport).outcome is Outcome.KNOWN
+    lines = [json.loads(line) for line in (tmp_path / "cards/registrations.jsonl").read_text().splitlines()[1:]]
+    assert len({line["key"]["x"] for line in lines}) == 2
+    assert len({line["proof"].rsplit(".", 1)[1][:43] for line in lines}) == 2  # r
+    assert all(line["emulator"] and line["card_enforced"] for line in lines)
 
 
 @pytest.mark.pcsc

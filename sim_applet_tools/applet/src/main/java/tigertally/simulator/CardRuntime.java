@@ -50,25 +50,29 @@ final class CardRuntime extends SimulatorRuntime {
 
     private final Path file;
     private final Kryo kryo;
+    private final String iccid;
     private byte[] stored = {};
 
     /** What the file holds. */
     private static final class Image {
         private Applet applet;
         private TransientMemory memory;
+        private String iccid;
     }
 
-    private CardRuntime(TransientMemory memory, Path file, Kryo kryo) {
+    private CardRuntime(TransientMemory memory, String iccid, Path file, Kryo kryo) {
         super(memory);
+        this.iccid = iccid;
         this.file = file;
         this.kryo = kryo;
     }
 
-    /** Reads the card back from its file, or installs the applet on a new one. */
-    static CardRuntime open(AID aid, Class<? extends Applet> applet, byte[] parameters, Path file) throws IOException {
+    /** Reads the card back from its file, or installs the applet on a new one with this ICCID. */
+    static CardRuntime open(AID aid, Class<? extends Applet> applet, byte[] parameters, String iccid, Path file)
+            throws IOException {
         Kryo kryo = kryo();
         if (file == null || !Files.exists(file)) {
-            CardRuntime fresh = new CardRuntime(new TransientMemory(), file, kryo);
+            CardRuntime fresh = new CardRuntime(new TransientMemory(), iccid, file, kryo);
             fresh.install(aid, applet, parameters);
             fresh.store();
             return fresh;
@@ -76,11 +80,16 @@ final class CardRuntime extends SimulatorRuntime {
         Files.setPosixFilePermissions(file, OWNER_ONLY);
         byte[] bytes = Files.readAllBytes(file);
         Image image = read(kryo, bytes, file);
-        CardRuntime kept = new CardRuntime(image.memory, file, kryo);
+        CardRuntime kept = new CardRuntime(image.memory, image.iccid, file, kryo);
         kept.applets.put(aid, new ApplicationInstance(aid, image.applet));
         kept.stored = bytes;
         kept.reset();
         return kept;
+    }
+
+    /** The number by which the card is told from others; its own for life. */
+    String iccid() {
+        return iccid;
     }
 
     private static Image read(Kryo kryo, byte[] bytes, Path file) throws IOException {
@@ -163,6 +172,7 @@ final class CardRuntime extends SimulatorRuntime {
         Image image = new Image();
         image.applet = applets.values().iterator().next().getApplet();
         image.memory = transientMemory;
+        image.iccid = iccid;
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (Output output = new Output(bytes)) {
             kryo.writeObject(output, image);

@@ -5,6 +5,7 @@ import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -146,7 +147,7 @@ public final class CardServer {
     }
 
     private CardOnWire card(int slot) throws IOException {
-        SimCard card = new SimCard(iccid(slot), states[slot]);
+        SimCard card = new SimCard(newIccid(), states[slot]);
         return new StoppingCard(blocks ? card : new TransmissionT0(card));
     }
 
@@ -184,8 +185,8 @@ public final class CardServer {
     }
 
     /** An invented number (999 is no country's code) with its check digit. Source: ITU-T E.118, ISO 7812-1 annex B. */
-    private static String iccid(int slot) {
-        String payload = String.format("89999010000000000%d", slot + 1);
+    private static String newIccid() {
+        String payload = String.format("8999902%011d", (long) (new SecureRandom().nextDouble() * 1e11));
         int sum = 0;
         for (int i = 0; i < payload.length(); i++) {
             int digit = payload.charAt(payload.length() - 1 - i) - '0';

@@ -25,16 +25,16 @@ final class SimCard implements CardOnWire {
     private final SimFiles files;
 
     /**
-     * @param iccid 18 to 20 digits, check digit included
+     * @param iccid of a new card, 18 to 20 digits, check digit included; one that is read back keeps its own
      * @param state file that keeps the card, or null for a card that ends with the process
      * @throws IOException when the file cannot be read or written
      */
     SimCard(String iccid, Path state) throws IOException {
         AID aid = new AID(APPLICATION, (short) 0, (byte) APPLICATION.length);
-        runtime = CardRuntime.open(aid, ApprovalApplet.class, INSTALLATION_FLAGS, state);
+        runtime = CardRuntime.open(aid, ApprovalApplet.class, INSTALLATION_FLAGS, iccid, state);
         // The runtime's T=1 keeps "no Le" and "Le of 256" apart; T=0 is a matter of the wire, not of the applet.
         runtime.changeProtocol(APDU.PROTOCOL_T1);
-        files = new SimFiles(iccid, APPLICATION);
+        files = new SimFiles(runtime.iccid(), APPLICATION);
         reset();
     }
 

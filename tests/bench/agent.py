@@ -1,0 +1,73 @@
+"""The SIM agent: from the start of the program to the prompt that a person reads, and the approval after the PIN."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sim_applet_tools.emulator.pcscd import SOCKET_VARIABLE
+from sim_applet_tools.iot_safe.session import find_applet
+from sim_applet_tools.iot_safe.signature_check import SeenInMemory
+from sim_applet_tools.profiles import load_profile
+from tests.agent.conftest import IDENTITY, PIN, Person, enrolled, make_active, opener
+from tests.agent.ledger import Ledger
+from tests.agent.person_at_terminal import person_at
+from tests.agent.provider import Provider, serve
+from tests.bench.figures import Figure
+from tests.sim.card_targets import FIRST_SLOT, Readers, fresh_emulator, in_reader
+
+ROUNDS = 15
+
+
+def measure() -> Iterable[Figure]:
+    """All figures of the section `agent`: a card in a reader of a real pcscd, a provider over HTTP, real terminals."""
+    try:
+        with tempfile.TemporaryDirectory() as folder, _everything(Path(folder)) as (provider, environment):
+            prompts, approvals = zip(*(_login(provider, environment) for _ in range(ROUNDS)), strict=True)
+    finally:
+        Readers.stop()
+    what = "start of the program to prompt, median"
+    yield Figure("agent", what, 1000 * statistics.median(prompts), "ms", "under 300")
+    yield Figure("agent", "the same, slowest of 15", 1000 * max(prompts), "ms")
+    yield Figure("agent", "PIN typed to approval taken, median", 1000 * statistics.median(approvals), "ms")
+
+
+def _login(provider: Provider, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds to the prompt, and from the PIN to the end."""
+    login = provider.begin()
+    started = time.perf_counter()
+    with person_at(["sim", "agent", "open", login.link(local=True)], environment) as person:
+        person.wait_for("Numbers of items to refuse")
+        prompt = time.perf_counter() - started
+        person.type("")
+        person.wait_for("PIN")
+        person.type(PIN)
+        typed = time.perf_counter()
+        person.wait_for("Approved.")
+        return prompt, time.perf_counter() - typed
+
+
+@contextmanager
+def _everything(folder: Path) -> Iterator[tuple[Provider, dict[str, str]]]:
+    ledger = Ledger()
+    with serve(Provider(ledger)) as provider, in_reader(card := fresh_emulator()) as transport:
+        key = make_active(find_applet(transport, [load_profile("tally")]))
+        ledger.register(IDENTITY, key)
+        person = Person(IDENTITY, card, opener(card), key, SeenInMemory())
+        with enrolled(provider, person, folder / "agent"):
+            pass
+        yield (
+            provider,
+            {
+                SOCKET_VARIABLE: str(Readers.pcscd().socket_path),
+                "XDG_STATE_HOME": str(folder / "state"),
+                "TALLY_AGENT_HOME": str(folder / "agent"),
+                "TALLY_SIM_READER": FIRST_SLOT,
+                "BROWSER": "true",
+                "LC_ALL": "C.UTF-8",
+            },
+        )

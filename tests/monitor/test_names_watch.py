@@ -1,0 +1,124 @@
+"""A member hears of certificates for its names that it did not expect, once each, and of ends to come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pki_chain.errors import LedgerUnavailableError, StorageError
+from pki_chain.monitor.gateway_reader import GatewayReader
+from pki_chain.monitor.names_watch import NamesWatch, Space, load_expected
+from pki_chain.x509.certificate import parse_certificate
+from tests.certificates import REALM
+from tests.gateway.conftest import Gateway
+from tests.index.recorded_ledger import OEM, VENDOR, certificate, certificates
+
+OURS = [Space("dns", 0, REALM.encode())]
+
+
+def sha256_of(number: int) -> str:
+    return parse_certificate(certificate(number)).sha256.hex()
+
+
+def found(watch: NamesWatch) -> list[str]:
+    return [warning.sha256 for warning in watch.look()]
+
+
+def test_one_s_own_are_expected(publishing: Gateway, address: str) -> None:
+    assert found(NamesWatch(GatewayReader([address]), VENDOR, OURS, None, None)) == []
+
+
+def test_others_with_one_s_names_are_not(publishing: Gateway, address: str) -> None:
+    watch = NamesWatch(GatewayReader([address]), OEM, OURS, None, None)
+    warnings = list(watch.look())
+    assert [warning.sha256 for warning in warnings] == [sha256_of(number) for number in range(3)]
+    assert warnings[0].names == (f"00a1b2c3d000.{REALM}",)
+    assert f"member {VENDOR}" in warnings[0].text
+    assert found(NamesWatch(GatewayReader([address]), OEM, [Space("dns", 0, b"oem.example")], None, None)) == []
+
+
+def test_one_s_own_that_one_did_not_make(publishing: Gateway, address: str, tmp_path: Path) -> None:
+    listed = tmp_path / "expected"
+    listed.write_text(f"# made on Monday\n{sha256_of(0)}\n{sha256_of(2).upper()}  # the last\n\n")
+    watch = NamesWatch(GatewayReader([address]), VENDOR, OURS, load_expected(listed), None)
+    assert found(watch) == [sha256_of(1)]
+    with pytest.raises(StorageError):
+        load_expected(tmp_path / "missing")
+
+
+def test_nothing_twice_and_nothing_missed(publishing: Gateway, address: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = NamesWatch(GatewayReader([address]), OEM, OURS, None, state)
+    assert len(found(first)) == 3
+    assert found(first) == []
+    publishing.ledger.hold(certificate(0))
+    publishing.ledger.accept(certificates(2, first=10))
+    publishing.catch_up()
+    again = NamesWatch(GatewayReader([address]), OEM, OURS, None, state)
+    assert found(again) == [sha256_of(10), sha256_of(11)]
+    assert found(NamesWatch(GatewayReader([address]), OEM, OURS, None, state)) == []
+    for bad in ("nothing", '{"cursor": "x"}', "[]"):
+        state.write_text(bad)
+        with pytest.raises(StorageError):
+            NamesWatch(GatewayReader([address]), OEM, OURS, None, state)
+
+
+def test_the_cursor_is_stored_after_the_warnings_were_taken(publishing: Gateway, address: str, tmp_path: Path) -> None:
+    """Who crashes while handling one hears of it again."""
+    state = tmp_path / "state"
+    warnings = NamesWatch(GatewayReader([address]), OEM, OURS, None, state).look()
+    next(warnings)
+    warnings.close()  # type: ignore[attr-defined]
+    assert not state.exists()
+    assert len(found(NamesWatch(GatewayReader([address]), OEM, OURS, None, state))) == 3
+    assert json.loads(state.read_text())["cursor"].isdigit()
+
+
+def test_expiries_to_come(publishing: Gateway, address: str) -> None:
+    watch = NamesWatch(GatewayReader([address]), VENDOR, OURS, None, None)
+    ends = parse_certificate(certificate(0)).not_after
+    assert {warning.sha256 for warning in watch.expiring(ends + 1)} == {sha256_of(number) for number in range(3)}
+    assert list(watch.expiring(ends)) == []
+
+
+def test_a_page_that_is_none(publishing: Gateway) -> None:
+    class Odd:
+        def read_object(self, path: str, query: dict[str, object]) -> dict[str, Any]:
+            assert (path, query["after"]) == ("/v1/changes", "0")
+            return {"changes": [{}], "cursor": "1", "more": False}
+
+    with pytest.raises(LedgerUnavailableError):
+        found(NamesWatch(Odd(), OEM, OURS, None, None))
+
+
+@pytest.mark.parametrize(
+    ("space", "inside", "outside"),
+    [
+        (
+            Space("dns", 0, b"a.example"),
+            [("dns", "a.example"), ("dns", "x.a.example")],
+            [("dns", "xa.example"), ("uri", "a.example")],
+        ),
+        (Space("urn", 0, b"urn:dev:"), [("uri", "urn:dev:1")], [("uri", "urn:de"), ("dns", "urn:dev:1")]),
+        (
+            Space("oui", 24, bytes.fromhex("02a0f2")),
+            [("dns", "02a0f2000001.any.example"), ("dns", "02a0f2fffe000001.x")],
+            [("dns", "02a0f3000001.any.example"), ("dns", "gate.example"), ("uri", "02a0f2000001.x")],
+        ),
+        (Space("oui", 28, bytes.fromhex("02a0f210")), [("dns", "02a0f21fffff.x")], [("dns", "02a0f2200000.x")]),
+        (
+            Space("ip", 24, bytes([192, 0, 2, 0])),
+            [("ip", "192.0.2.7")],
+            [("ip", "192.0.3.7"), ("ip", "2001:db8::1"), ("dns", "192.0.2.7")],
+        ),
+        (Space("ip", 32, bytes.fromhex("20010db8" + "00" * 12)), [("ip", "2001:db8::1")], [("ip", "2001:db9::1")]),
+    ],
+    ids=lambda each: each.kind if isinstance(each, Space) else None,
+)
+def test_name_spaces(space: Space, inside: Sequence[tuple[str, str]], outside: Sequence[tuple[str, str]]) -> None:
+    assert all(space.covers(*name) for name in inside)
+    assert not any(space.covers(*name) for name in outside)

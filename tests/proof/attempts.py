@@ -1,0 +1,282 @@
+"""Attempts at verifying: what is given, and the refusal that it must meet; both verifiers are tried on them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from eth_hash.auto import keccak
+
+from pki_chain.proof.errors import Refusal
+from pki_chain.proof.proof import MAX_PROOF_BYTES, Proof, Step, parse_proof
+from pki_chain.proof.registry_state import Identity
+from pki_chain.proof.sealer_set import Sealing
+from pki_chain.proof.trust import Trust, parse_trust
+from pki_chain.proof.verifier import ProvenStatus, Verifier
+from tests.proof.synthetic import (
+    ADMINISTRATOR_KEYS,
+    CODE,
+    CONTRACT_MODE,
+    DIRECTORY_ADDRESS,
+    FIRST_SEALERS,
+    HEADER_MODE,
+    LATER_SEALERS,
+    NOW,
+    REGISTRY_ADDRESS,
+    SEALER_KEYS,
+    SEALERS_ADDRESS,
+    UNSEALED,
+    State,
+    SyntheticLedger,
+    address,
+    identity,
+    make_state,
+    signed,
+)
+
+LEDGER = SyntheticLedger()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """All that a verifier is given; proof and trust file as bytes."""
+
+    proof: bytes
+    trust: bytes
+    identity: Identity
+    now: int
+    max_age_s: int | None
+    unsafe_unsealed: bool
+
+    def carry_out(self) -> ProvenStatus:
+        """Raises `ProofRefusedError`."""
+        verifier = Verifier(parse_trust(self.trust), unsafe_unsealed=self.unsafe_unsealed)
+        return verifier.verify(parse_proof(self.proof), self.identity, self.now, max_age_s=self.max_age_s)
+
+
+def attempt(
+    proof: Proof | bytes,
+    name: str = "valid",
+    *,
+    sealing: Sealing = CONTRACT_MODE,
+    trust: Trust | bytes | None = None,
+    now: int = NOW,
+    max_age_s: int | None = None,
+    unsafe_unsealed: bool = True,
+) -> Attempt:
+    """An attempt at the certificate of this name, by default with the trust file that fits."""
+    given = trust or LEDGER.trust(sealing)
+    return Attempt(
+        proof if isinstance(proof, bytes) else proof.cbor(),
+        given if isinstance(given, bytes) else given.encoded(),
+        identity(name),
+        now,
+        max_age_s,
+        unsafe_unsealed,
+    )
+
+
+GOOD = LEDGER.proof(identity("valid"), CONTRACT_MODE)
+LATER = replace(LEDGER.proof(identity("valid"), CONTRACT_MODE, later=True), steps=(LEDGER.contract_step(),))
+
+
+def under(state: State) -> Proof:
+    """A proof under another state, with all that the walks need while they can be walked."""
+    ledger = SyntheticLedger()
+    ledger.__dict__["state"] = state
+    return ledger.proof(identity("valid"), CONTRACT_MODE)
+
+
+def signed_trust(**changes: object) -> Trust:
+    trust = LEDGER.trust(CONTRACT_MODE)
+    return signed(replace(trust, **changes), ADMINISTRATOR_KEYS[:2])  # type: ignore[arg-type]
+
+
+def checkpoint(**changes: object) -> Trust:
+    return signed_trust(checkpoint=replace(LEDGER.trust(CONTRACT_MODE).checkpoint, **changes))  # type: ignore[arg-type]
+
+
+HEAD_HASH = LEDGER.head(CONTRACT_MODE).block_hash()
+STRANGER = (address(SEALER_KEYS[5]),)
+
+REFUSED: dict[str, tuple[Refusal, Attempt]] = {
+    "other chain": (Refusal.OTHER_CHAIN, attempt(replace(GOOD, chain_id=1))),
+    "other certificate": (Refusal.OTHER_CERTIFICATE, attempt(GOOD, "revoked")),
+    "proof of another under this name": (
+        Refusal.WRONG_NODE,
+        attempt(replace(GOOD, certificate=identity("revoked").certificate), "revoked"),
+    ),
+    "absence instead of revocation": (
+        Refusal.INCOMPLETE_PROOF,
+        attempt(
+            replace(LEDGER.proof(identity("revoked"), CONTRACT_MODE), nodes=LEDGER.nodes(identity("revoked"))[:-1]),
+            "revoked",
+        ),
+    ),
+    "stale header": (Refusal.STALE_HEADER, attempt(GOOD, now=NOW + 26)),
+    "stale header by a policy": (Refusal.STALE_HEADER, attempt(GOOD, max_age_s=4)),
+    "header of the future": (Refusal.HEADER_FROM_FUTURE, attempt(GOOD, now=NOW - 5 - 16)),
+    "old checkpoint": (
+        Refusal.CHECKPOINT_TOO_OLD,
+        attempt(GOOD, trust=checkpoint(time=NOW - 30 * 86_400 - 1)),
+    ),
+    "checkpoint of the future": (
+        Refusal.CHECKPOINT_FROM_FUTURE,
+        attempt(GOOD, trust=checkpoint(time=NOW + 16)),
+    ),
+    "header before the checkpoint": (
+        Refusal.HEADER_BEFORE_CHECKPOINT,
+        attempt(GOOD, trust=checkpoint(number=2_001)),
+    ),
+    "other block at the checkpoint": (
+        Refusal.CHECKPOINT_CONFLICT,
+        attempt(GOOD, trust=checkpoint(number=2_000)),
+    ),
+    "other sealers": (Refusal.FOREIGN_SEAL, attempt(GOOD, trust=checkpoint(sealers=LATER_SEALERS[1:]))),
+    "two of four": (
+        Refusal.NO_QUORUM,
+        attempt(LEDGER.proof(identity("valid"), CONTRACT_MODE, head=LEDGER.head(CONTRACT_MODE, signers=2))),
+    ),
+    "quorum and a stranger": (
+        Refusal.FOREIGN_SEAL,
+        attempt(
+            LEDGER.proof(
+                identity("valid"),
+                CONTRACT_MODE,
+                head=replace(LEDGER.head(CONTRACT_MODE), signers=(*FIRST_SEALERS[:3], *STRANGER)),
+            )
+        ),
+    ),
+    "other block hash": (Refusal.BLOCK_HASH_MISMATCH, attempt(replace(GOOD, block_hash=bytes(32)))),
+    "unsealed": (
+        Refusal.UNSEALED,
+        attempt(LEDGER.proof(identity("valid"), UNSEALED), sealing=UNSEALED, unsafe_unsealed=False),
+    ),
+    "unsealed where seals are due": (
+        Refusal.SEALING_MISMATCH,
+        attempt(LEDGER.proof(identity("valid"), UNSEALED)),
+    ),
+    "unsealed header called sealed": (
+        Refusal.WRONG_MIX_HASH,
+        attempt(replace(LEDGER.proof(identity("valid"), UNSEALED), sealed=True)),
+    ),
+    "sealed where none are due": (Refusal.SEALING_MISMATCH, attempt(GOOD, sealing=UNSEALED)),
+    "steps where nothing is sealed": (
+        Refusal.SEALING_MISMATCH,
+        attempt(replace(LEDGER.proof(identity("valid"), UNSEALED), steps=LATER.steps), sealing=UNSEALED),
+    ),
+    "no Directory": (
+        Refusal.NO_CONTRACT,
+        attempt(under(make_state(accounts={DIRECTORY_ADDRESS: b""}))),
+    ),
+    "another contract as Directory": (
+        Refusal.OTHER_CONTRACT,
+        attempt(under(make_state(accounts={DIRECTORY_ADDRESS: keccak(b"other")}))),
+    ),
+    "hostile Directory, other code": (
+        Refusal.HOSTILE_DIRECTORY,
+        attempt(under(make_state(code_hash=keccak(b"other")))),
+    ),
+    "hostile Directory, other place": (
+        Refusal.OTHER_CONTRACT,
+        attempt(under(make_state(location=SEALERS_ADDRESS))),
+    ),
+    "hostile Directory, no place": (Refusal.HOSTILE_DIRECTORY, attempt(under(make_state(location=b"")))),
+    "nothing at the registry's place": (
+        Refusal.NO_CONTRACT,
+        attempt(under(make_state(location=b"\x01" * 20))),
+    ),
+    "registry of other code": (
+        Refusal.OTHER_CONTRACT,
+        attempt(under(make_state(accounts={REGISTRY_ADDRESS: keccak(b"other")}))),
+    ),
+    "spare node": (Refusal.SPARE_NODE, attempt(replace(GOOD, nodes=(*GOOD.nodes, GOOD.nodes[0])))),
+    "node left out": (Refusal.WRONG_NODE, attempt(replace(GOOD, nodes=GOOD.nodes[1:]))),
+    "nodes swapped": (
+        Refusal.WRONG_NODE,
+        attempt(replace(GOOD, nodes=(GOOD.nodes[1], GOOD.nodes[0], *GOOD.nodes[2:]))),
+    ),
+    "no nodes": (Refusal.INCOMPLETE_PROOF, attempt(replace(GOOD, nodes=()))),
+    "step left out": (Refusal.FOREIGN_SEAL, attempt(replace(LATER, steps=()))),
+    "step twice": (Refusal.HEADER_NOT_NEXT, attempt(replace(LATER, steps=LATER.steps * 2))),
+    "step without its proof": (
+        Refusal.INCOMPLETE_PROOF,
+        attempt(replace(LATER, steps=(Step(LATER.steps[0].header),))),
+    ),
+    "step with a spare node": (
+        Refusal.SPARE_NODE,
+        attempt(replace(LATER, steps=(replace(LATER.steps[0], nodes=(*LATER.steps[0].nodes, b"\x80")),))),
+    ),
+    "step of the sealers' other contract": (
+        Refusal.OTHER_CONTRACT,
+        attempt(
+            LATER,
+            trust=signed_trust(
+                terms=replace(
+                    LEDGER.trust(CONTRACT_MODE).terms, sealing=replace(CONTRACT_MODE, code_hash=CODE["Directory"])
+                )
+            ),
+        ),
+    ),
+    "headers with a gap": (
+        Refusal.HEADER_NOT_NEXT,
+        attempt(
+            replace(LEDGER.proof(identity("valid"), HEADER_MODE, later=True), steps=LEDGER.header_steps()[1:]),
+            sealing=HEADER_MODE,
+        ),
+    ),
+    "unsigned trust": (
+        Refusal.TRUST_NOT_SIGNED,
+        attempt(GOOD, trust=replace(LEDGER.trust(CONTRACT_MODE), signatures=())),
+    ),
+    "trust signed by one": (
+        Refusal.TRUST_NOT_SIGNED,
+        attempt(GOOD, trust=signed(LEDGER.trust(CONTRACT_MODE), ADMINISTRATOR_KEYS[:1])),
+    ),
+    "trust signed by one twice": (
+        Refusal.TRUST_NOT_SIGNED,
+        attempt(GOOD, trust=signed(LEDGER.trust(CONTRACT_MODE), ADMINISTRATOR_KEYS[:1] * 2)),
+    ),
+    "trust signed by a stranger": (
+        Refusal.TRUST_NOT_SIGNED,
+        attempt(GOOD, trust=signed(LEDGER.trust(CONTRACT_MODE), [*ADMINISTRATOR_KEYS[:1], SEALER_KEYS[0]])),
+    ),
+    "trust changed after signing": (
+        Refusal.TRUST_NOT_SIGNED,
+        attempt(
+            GOOD,
+            trust=replace(
+                LEDGER.trust(CONTRACT_MODE), checkpoint=replace(LEDGER.trust(CONTRACT_MODE).checkpoint, number=5)
+            ),
+        ),
+    ),
+    "proof too large": (Refusal.PROOF_TOO_LARGE, attempt(b"{" + bytes(MAX_PROOF_BYTES))),
+    "not a proof": (Refusal.MALFORMED_PROOF, attempt(b"\xff")),
+    "nothing": (Refusal.MALFORMED_PROOF, attempt(b"")),
+    "a list": (Refusal.MALFORMED_PROOF, attempt(b"\x80")),
+    "JSON nested without end": (Refusal.MALFORMED_PROOF, attempt(b'{"a":' + b"[" * 100_000)),
+    "CBOR nested without end": (Refusal.MALFORMED_PROOF, attempt(b"\x81" * 100_000)),
+    "CBOR of endless length": (Refusal.MALFORMED_PROOF, attempt(b"\x5b" + b"\xff" * 8)),
+    "CBOR not in its shortest form": (
+        Refusal.MALFORMED_PROOF,
+        attempt(b"\xb8\x08" + GOOD.cbor()[1:]),
+    ),
+    "a member too many": (
+        Refusal.MALFORMED_PROOF,
+        attempt(json.dumps({**json.loads(GOOD.json()), "more": 1}).encode()),
+    ),
+    "a member twice": (
+        Refusal.MALFORMED_PROOF,
+        attempt(GOOD.json().replace(b'{"format"', b'{"sealed":true,"format"')),
+    ),
+    "upper-case hexadecimal": (
+        Refusal.MALFORMED_PROOF,
+        attempt(GOOD.json().replace(b'"header":"0xf', b'"header":"0xF')),
+    ),
+    "a number instead of a truth": (
+        Refusal.MALFORMED_PROOF,
+        attempt(GOOD.json().replace(b'"sealed":true', b'"sealed":1')),
+    ),
+    "malformed trust": (Refusal.MALFORMED_TRUST, attempt(GOOD, trust=b"{}")),
+    "malformed header": (Refusal.MALFORMED_HEADER, attempt(replace(GOOD, header=GOOD.header[:-1]))),
+}
