@@ -1,45 +1,52 @@
-"""`tally sim`: its commands, put together."""
+"""`tally sim`: its commands. Each is imported when it is asked for, so that an agent is at its prompt at once."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import click
 
-from sim_applet_tools.cli.access_rule import access_rule
-from sim_applet_tools.cli.agent import agent
-from sim_applet_tools.cli.emulate import emulate
-from sim_applet_tools.cli.inspect import doctor, info, readers
-from sim_applet_tools.cli.keys import certificate, csr, keygen, public_key, sign
 from sim_applet_tools.cli.output import SimGroup
-from sim_applet_tools.cli.personalise import activate, personalise_command
-from sim_applet_tools.cli.pin import pin
-from sim_applet_tools.cli.profile_package import profile_package
-from sim_applet_tools.cli.raw import apdu, script, trace
+
+COMMANDS = {
+    "access-rule": "access_rule:access_rule",
+    "activate": "personalise:activate",
+    "agent": "agent:agent",
+    "apdu": "raw:apdu",
+    "certificate": "keys:certificate",
+    "csr": "keys:csr",
+    "doctor": "inspect:doctor",
+    "emulate": "emulate:emulate",
+    "info": "inspect:info",
+    "keygen": "keys:keygen",
+    "personalise": "personalise:personalise_command",
+    "pin": "pin:pin",
+    "profile-package": "profile_package:profile_package",
+    "public-key": "keys:public_key",
+    "readers": "inspect:readers",
+    "script": "raw:script",
+    "sign": "keys:sign",
+    "trace": "raw:trace",
+}
+"""Name: module of this package, and attribute."""
 
 
-@click.group(name="sim", cls=SimGroup, short_help="SIM cards: keys, PIN, emulation, personalisation.")
+class LazyCommands(SimGroup):
+    """Knows the names, and loads a command when it is run or its help is shown."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        command: Any = getattr(import_module(f"sim_applet_tools.cli.{module}"), attribute)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(name="sim", cls=LazyCommands, short_help="SIM cards: keys, PIN, emulation, personalisation.")
 def sim() -> None:
     """SIM cards with an IoT SAFE applet: look at them, use their keys, emulate one."""
-
-
-COMMANDS = (
-    readers,
-    info,
-    doctor,
-    keygen,
-    public_key,
-    sign,
-    csr,
-    certificate,
-    pin,
-    personalise_command,
-    activate,
-    access_rule,
-    profile_package,
-    apdu,
-    script,
-    trace,
-    emulate,
-    agent,
-)
-for command in COMMANDS:
-    sim.add_command(command)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sim_applet_tools.cli import sim
+from sim_applet_tools.cli.agent import agent
 from sim_applet_tools.emulator import keystore
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
@@ -135,7 +136,6 @@ def test_nothing_is_enrolled_with_another_fingerprint(run: Run, provider: Provid
 
 def test_no_command_approves_by_itself() -> None:
     """No option of `open` or `run` carries a PIN or an answer."""
-    group = sim.commands["agent"]
     for name in ("open", "run"):
-        options = {option for each in group.commands[name].params for option in each.opts}  # type: ignore[attr-defined]
+        options = {option for each in agent.commands[name].params for option in each.opts}
         assert not {option for option in options if "pin" in option or option in {"--yes", "-y", "--auto", "--approve"}}
