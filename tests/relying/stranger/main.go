@@ -1,0 +1,85 @@
+// Reads a gateway's answers with Go's own packages: OCSP with golang.org/x/crypto/ocsp, the list with crypto/x509.
+//
+//	stranger ocsp SIGNERS CERTIFICATE URL   prints good, revoked REASON or unknown
+//	stranger crl SIGNERS FILE               prints serial numbers, one a line
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"golang.org/x/crypto/ocsp"
+)
+
+func main() {
+	if len(os.Args) < 4 {
+		fail(fmt.Errorf("usage: ocsp SIGNERS CERTIFICATE URL | crl SIGNERS FILE"))
+	}
+	signer := certificate(os.Args[2])
+	if os.Args[1] == "crl" {
+		list(signer, os.Args[3])
+		return
+	}
+	ask(signer, certificate(os.Args[3]), os.Args[4])
+}
+
+func ask(signer, subject *x509.Certificate, url string) {
+	for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
+		request, err := ocsp.CreateRequest(subject, subject, &ocsp.RequestOptions{Hash: hash})
+		fail(err)
+		answer, err := http.Post(url, "application/ocsp-request", bytes.NewReader(request))
+		fail(err)
+		content, err := io.ReadAll(answer.Body)
+		fail(err)
+		response, err := ocsp.ParseResponse(content, signer)
+		fail(err)
+		if response.SerialNumber.Cmp(subject.SerialNumber) != 0 {
+			fail(fmt.Errorf("answer about another certificate"))
+		}
+		switch response.Status {
+		case ocsp.Good:
+			fmt.Println("good")
+		case ocsp.Revoked:
+			fmt.Println("revoked", response.RevocationReason)
+		default:
+			fmt.Println("unknown")
+		}
+	}
+}
+
+func list(signer *x509.Certificate, path string) {
+	content, err := os.ReadFile(path)
+	fail(err)
+	//lint:ignore SA1019 ParseRevocationList wants Go 1.19
+	read, err := x509.ParseDERCRL(content)
+	fail(err)
+	fail(signer.CheckSignature(x509.ECDSAWithSHA256, read.TBSCertList.Raw, read.SignatureValue.RightAlign()))
+	for _, entry := range read.TBSCertList.RevokedCertificates {
+		fmt.Println(entry.SerialNumber)
+	}
+}
+
+func certificate(path string) *x509.Certificate {
+	content, err := os.ReadFile(path)
+	fail(err)
+	block, _ := pem.Decode(content)
+	if block == nil {
+		fail(fmt.Errorf("%s holds no PEM", path))
+	}
+	read, err := x509.ParseCertificate(block.Bytes)
+	fail(err)
+	return read
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
