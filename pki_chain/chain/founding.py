@@ -46,6 +46,9 @@ PROFILE_FIELDS = (
 )
 """Fields of `IConsortium.Profile`, in order."""
 
+REPLACEMENT_DELAY_S = 24 * 3600
+"""How long the replacement of a person's key waits without the old card, unless founders say otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemberPlan:
@@ -114,7 +117,7 @@ class FoundingPlan:
     electorate: tuple[int, ...]
     quorum: int
     parameters: Parameters = Parameters()
-    replacement_delay_s: int = 24 * 3600
+    replacement_delay_s: int = REPLACEMENT_DELAY_S
 
 
 @dataclass(frozen=True, slots=True)

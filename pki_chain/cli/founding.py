@@ -76,6 +76,14 @@ def prepare(
 @click.option("--quorum", default=2, show_default=True, type=click.IntRange(2, 255), help="k of the electorate.")
 @click.option("--electorate", help="Numbers of the members whose validators decide, as 1,2,4. [default: all]")
 @click.option("--delay", "delay_s", default=172_800, show_default=True, help="Delay on quorum and Directory, seconds.")
+@click.option(
+    "--replacement-delay",
+    "replacement_delay_s",
+    default=86_400,
+    show_default=True,
+    type=click.IntRange(3_600, 30 * 86_400),
+    help="Until a lost card's key is replaced, seconds; for good.",
+)
 @click.option("--parameters", "parameters_file", type=click.Path(dir_okay=False, path_type=Path), help="JSON, all.")
 @click.option(
     "--profile", "profiles", nargs=2, multiple=True, metavar="NUMBER FILE", help="In place of a built-in one."
@@ -90,6 +98,7 @@ def plan(
     quorum: int,
     electorate: str | None,
     delay_s: int,
+    replacement_delay_s: int,
     parameters_file: Path | None,
     profiles: tuple[tuple[str, str], ...],
     out: Path,
@@ -123,6 +132,7 @@ def plan(
         parameters=parameters,
         electorate=chosen,
         profiles=[load_profile_plan(number, file) for number, file in profiles],
+        replacement_delay_s=replacement_delay_s,
     )
     deployment = deploy_founding(Connection(endpoints), made)
     store_founding(out, deployment)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pki_chain.chain.connection import Connection
 from pki_chain.chain.deployment import Deployment, deploy_contracts, found, verify_deployment
-from pki_chain.chain.founding import FoundingPlan, MemberPlan, Parameters, ProfilePlan
+from pki_chain.chain.founding import REPLACEMENT_DELAY_S, FoundingPlan, MemberPlan, Parameters, ProfilePlan
 from pki_chain.chain.signer import Keystore, Signer
 from pki_chain.chain.typed_data import TypedTexts, recover
 from pki_chain.config import ConsortiumFile
@@ -53,6 +53,7 @@ def plan_founding(
     parameters: Parameters,
     electorate: Sequence[int] = (),
     profiles: Sequence[ProfilePlan] = (),
+    replacement_delay_s: int = REPLACEMENT_DELAY_S,
 ) -> FoundingPlan:
     """What members, numbered from 1 in this order, are to agree on. Each one's first administrator signs for it.
 
@@ -81,6 +82,7 @@ def plan_founding(
         electorate=chosen,
         quorum=quorum,
         parameters=parameters,
+        replacement_delay_s=replacement_delay_s,
     )
 
 

@@ -153,7 +153,7 @@ def test_what_is_signed_is_shown_first_and_may_be_declined(
     shown = capsys.readouterr().err
     assert ended.value.code == 130
     assert "member 2: Acme Cells, vendor (this member)" in shown
-    for part in ("dns:cedar.example", "electorate: 1, 2, 3; k = 2", "as in this package", "delay 172800 s"):
+    for part in ("dns:cedar.example", "electorate: 1, 2, 3; k = 2", "as in this package", "delay 172800 s", "86400 s"):
         assert part in shown
     assert json.loads(founding.read_text())["founding_hash"] in shown
     assert not (places["acme"] / "signature.json").exists()
@@ -178,6 +178,13 @@ def test_what_is_signed_is_shown_first_and_may_be_declined(
         (
             lambda plan: plan["ledger"]["code_hashes"].update(Consortium="0x" + "11" * 32),
             "code hashes or Directory entries",
+        ),
+        (lambda plan: plan.update(replacement_delay_s=3600), "code of IdentityRegistry"),
+        (lambda plan: plan.update(replacement_delay_s=1), "IdentityBadDelay"),
+        (lambda plan: plan.update(replacement_delay_s=1 << 32), "replacement_delay_s"),
+        (
+            lambda plan: plan["ledger"].update(identity_registry=plan["ledger"]["certificate_registry"]),
+            "code of IdentityRegistry",
         ),
         (lambda plan: plan.update(extra=1), "extra is missing or unknown"),
         (lambda plan: plan.pop("quorum"), "quorum is missing or unknown"),
