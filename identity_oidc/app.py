@@ -5,19 +5,27 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
+from identity_oidc.errors import TooManyRequestsError
 from identity_oidc.grants.server import TokenServer
+from identity_oidc.metrics import Counters
 from identity_oidc.provider import EXTENSION, Provider
+from identity_oidc.rate_limit import RateLimit
+from identity_oidc.views.account import account
 from identity_oidc.views.agent import agent
 from identity_oidc.views.authorize import authorize
 from identity_oidc.views.discovery import discovery
 from identity_oidc.views.login import login
+from identity_oidc.views.logout import logout
+from identity_oidc.views.operations import COUNTERS, operations
 from identity_oidc.views.token import SERVER, token
 from identity_oidc.views.userinfo import userinfo
-from identity_oidc.views.web import register_errors
+from identity_oidc.views.web import client_address, register_errors
 
 MAX_BODY_BYTES: Final = 65_536
+
+_UNLIMITED: Final = frozenset({"operations.health", "operations.ready", "static"})
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +40,20 @@ def create_app(provider: Provider) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = provider
     app.extensions[SERVER] = TokenServer(app, provider)
+    counters = app.extensions[COUNTERS] = Counters()
+    limit = RateLimit(provider.config.limits)
     register_errors(app)
-    for blueprint in (discovery, authorize, login, token, userinfo, agent):
+    for blueprint in (discovery, authorize, login, token, userinfo, agent, account, logout, operations):
         app.register_blueprint(blueprint)
+
+    @app.before_request
+    def within_limits() -> None:
+        if request.endpoint not in _UNLIMITED and not limit.take(client_address(provider.config.provider)):
+            raise TooManyRequestsError("Too many requests came from your address. Wait a moment.")
 
     @app.after_request
     def finish(response: Response) -> Response:
+        counters.count(request.endpoint or "none", response.status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
         response.headers.setdefault("Referrer-Policy", "no-referrer")

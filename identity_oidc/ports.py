@@ -1,4 +1,4 @@
-"""What the provider needs of the world: time, the ledger's word on identities, and a hold on one."""
+"""What the provider needs of the world: time, and the ledger's word on identities."""
 
 from __future__ import annotations
 
@@ -77,12 +77,4 @@ class IdentityLedger(Protocol):
 
     def changes(self, after: str) -> ChangePage:
         """What changed behind a cursor; the empty cursor begins at the first block."""
-        ...
-
-
-class IdentityHolds(Protocol):
-    """Places a hold on the ledger for a person who asked for it on the provider's page."""
-
-    def hold(self, identity: IdentityId) -> None:
-        """Ask the operator's duty account for the hold. Raises `LedgerStaleError` where it cannot be asked now."""
         ...

@@ -13,7 +13,7 @@ from identity_oidc.authentication.jws import MalformedJwsError, parse_public_jwk
 from identity_oidc.clients import Client
 from identity_oidc.config import ProviderConfig
 from identity_oidc.errors import ConfigurationError
-from identity_oidc.ports import Clock, IdentityHolds, IdentityLedger
+from identity_oidc.ports import Clock, IdentityLedger
 from identity_oidc.store.database import Database
 from identity_oidc.store.schema import CLIENTS
 from identity_oidc.subscribers.base import IdentityId as SubscriberIdentity
@@ -34,7 +34,6 @@ class Provider:
     keys: KeyRing
     ledger: IdentityLedger
     subscribers: SubscriberBase | None
-    holds: IdentityHolds | None
     dpop: DpopVerifier
     members: tuple[dict[str, Any], ...]
 
@@ -45,7 +44,6 @@ class Provider:
         clock: Clock,
         ledger: IdentityLedger,
         subscribers: SubscriberBase | None = None,
-        holds: IdentityHolds | None = None,
     ) -> Provider:
         """Raises `ConfigurationError`, `StorageError`."""
         database = Database.open(config.provider.database)
@@ -56,7 +54,6 @@ class Provider:
             keys=KeyRing.open(config.keys, clock),
             ledger=ledger,
             subscribers=subscribers,
-            holds=holds,
             dpop=DpopVerifier(config.issuer, load_nonce_secret(database)),
             members=load_members(config),
         )

@@ -38,18 +38,19 @@ need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need python3 python3
 need openssl openssl
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+# Cards in readers, also emulated ones: pcscd, its driver for emulated readers, and what builds pyscard.
+need gcc gcc
+need pkg-config pkg-config
+need swig swig
+need pcscd pcscd
+[ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages+=(vsmartcard-vpcd)
+[ -e /usr/include/PCSC/winscard.h ] || packages+=(libpcsclite-dev)
+[ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h" ] || packages+=(python3-dev)
 if [ "$what" = dev ]; then
   need go golang-go
   need javac openjdk-17-jdk-headless
   need mvn maven
-  need gcc gcc
-  need pkg-config pkg-config
-  need swig swig
-  need pcscd pcscd
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
-  [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages+=(vsmartcard-vpcd)
-  [ -e /usr/include/PCSC/winscard.h ] || packages+=(libpcsclite-dev)
-  [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h" ] || packages+=(python3-dev)
 fi
 if [ ${#packages[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${packages[*]} (this script installs by itself on Debian only)"
@@ -68,7 +69,7 @@ if ! cat requirements.txt pyproject.toml | cmp -s - .venv/installed; then
   retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
   cat requirements.txt pyproject.toml >.venv/installed
 fi
-if [ "$what" = dev ] && ! cmp -s requirements-sim.txt .venv/installed-sim; then
+if ! cmp -s requirements-sim.txt .venv/installed-sim; then
   say "building pyscard (it comes as source only)"
   retry quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements-sim.txt
   cp requirements-sim.txt .venv/installed-sim

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -15,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from identity_oidc.authentication.session import COOKIE, BrowserSession, find_session
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.clients import LANGUAGES
+from identity_oidc.config import ProviderSettings
 from identity_oidc.errors import AgentError, InputError, PageError, ProviderError
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.subscribers.errors import SubscriberError
@@ -115,6 +117,17 @@ def problem(status: int, code: str, text: str, **more: Any) -> Response:
     if status in {429, 503}:
         response.headers["Retry-After"] = "2"
     return response
+
+
+def client_address(settings: ProviderSettings) -> str:
+    """Who asks: the connection's other end; behind a proxy that is named in the settings, whom that proxy names."""
+    peer = request.remote_addr or "unknown"
+    try:
+        is_proxy = any(ip_address(peer) in ip_network(each) for each in settings.trusted_proxies)
+    except ValueError:
+        return peer
+    named = request.headers.get("X-Real-IP", "") if is_proxy else ""
+    return named if named and len(named) <= 64 else peer
 
 
 def is_for_machines() -> bool:

@@ -88,9 +88,13 @@ class Stage:
             next_name=lambda: f"{next(self._numbers):012x}.{REALM}",
         )
 
+    def ask(self, path: str, member: str = OPERATOR) -> requests.Response:
+        """Ask a member's gateway, whatever it answers."""
+        return self._session.get(self.gateways[member] + path, timeout=10)
+
     def get(self, path: str, member: str = OPERATOR) -> dict[str, Any]:
         """Ask a member's gateway; 200 and a JSON object, or `DemoFailedError`."""
-        response = self._session.get(self.gateways[member] + path, timeout=10)
+        response = self.ask(path, member)
         if response.status_code != 200:
             raise DemoFailedError(f"GET {path}: status {response.status_code}: {response.text[:300]}")
         content: dict[str, Any] = response.json()

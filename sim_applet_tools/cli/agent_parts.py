@@ -56,7 +56,7 @@ def provider_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`provider_options` and `--gateway`."""
     gateway = click.option(
-        "--gateway", envvar="TALLY_AGENT_GATEWAY", metavar="URL", help="Whom to ask about your identity; several with commas."
+        "--gateway", envvar="TALLY_AGENT_GATEWAY", metavar="URL", help="Gateways (commas) to ask about your identity."
     )
     return gateway(provider_options(command))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -38,13 +37,11 @@ class LazyCommands(SimGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        command: Any = getattr(import_module(f"sim_applet_tools.cli.{module}"), attribute)
-        return command if isinstance(command, click.Command) else None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands and (place := COMMANDS.get(cmd_name)):
+            module, _, attribute = place.partition(":")
+            self.add_command(getattr(import_module(f"sim_applet_tools.cli.{module}"), attribute), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
 
 @click.group(name="sim", cls=LazyCommands, short_help="SIM cards: keys, PIN, emulation, personalisation.")

@@ -20,7 +20,7 @@ from sim_applet_tools.iot_safe.pin import ApprovalCard
 from sim_applet_tools.personalise.activation import ACTIVATIONS_FORMAT, activate_card
 from sim_applet_tools.personalise.attestation import Attester, load_attester
 from sim_applet_tools.personalise.batch import Batch, load_batch
-from sim_applet_tools.personalise.card_stack import card_files, cards_in_readers
+from sim_applet_tools.personalise.card_stack import card_files, cards_in_readers, make_card_files
 from sim_applet_tools.personalise.card_steps import CardReport, Outcome
 from sim_applet_tools.personalise.workplace import Workplace, folder_of, personalise
 from sim_applet_tools.profiles import load_profile, parse_application_id, profile_names
@@ -39,9 +39,8 @@ GOOD = frozenset({Outcome.FINISHED, Outcome.KNOWN})
 @click.option(
     "--wait", "wait_s", default=0.0, envvar="TALLY_SIM_WAIT", metavar="SECONDS", help="Wait this long for each card."
 )
-@click.option(
-    "--card-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Emulated cards of this folder."
-)
+@click.option("--card-dir", type=click.Path(path_type=Path, file_okay=False), help="Emulated cards of this folder.")
+@click.option("--new-cards", type=click.IntRange(1, 10_000), help="Make so many in --card-dir first.")
 @click.option("--passphrase-file", metavar="FILE", envvar="TALLY_SIM_PASSPHRASE_FILE", help="For --card-dir.")
 @click.option("--device-key", "with_device_key", is_flag=True, help="Make a device key too, for TLS and a CSR.")
 @click.option("--attester-key", type=click.Path(path_type=Path), help="The personaliser's key, PKCS#8 PEM, encrypted.")
@@ -63,6 +62,7 @@ def personalise_command(
     reader: str,
     wait_s: float,
     card_dir: Path | None,
+    new_cards: int | None,
     passphrase_file: str | None,
     with_device_key: bool,
     attester_key: Path | None,
@@ -80,6 +80,8 @@ def personalise_command(
     BATCH: registrations.jsonl for the operator, pin-letters.jsonl for print, cards.jsonl (who has which ICCID) for the
     subscriber base. Run it again after anything went wrong: a card that was pulled is taken up where it was.
     """
+    if new_cards and card_dir is None:
+        raise InputError("--new-cards makes emulated cards: say where with --card-dir")
     batch = load_batch(batch_file)
     attester = _attester(attester_key, attester_passphrase_file)
     names = (profile,) if profile else profile_names()
@@ -102,7 +104,7 @@ def personalise_command(
         if lost:
             cards: Iterator[Transport] = iter(())
         elif card_dir is not None:
-            cards = card_files(card_dir, read_secret(passphrase_file, "passphrase of the card files"))
+            cards = _card_files(card_dir, passphrase_file, new_cards)
         else:
             cards = cards_in_readers(reader, wait_s, lambda error: failed.append(_unreachable(error)))
         is_traced = bool(ctx.meta.get(TRACE_KEY))
@@ -153,6 +155,13 @@ def activate(
     if output is not None:
         write_file(output, text.encode())
     print_result({**header, **line}, f"activation written to {output}" if output else text.rstrip(), as_json=as_json)
+
+
+def _card_files(folder: Path, passphrase_file: str | None, new_cards: int | None) -> Iterator[Transport]:
+    passphrase = read_secret(passphrase_file, "passphrase of the card files")
+    if new_cards:
+        make_card_files(folder, passphrase, new_cards)
+    return card_files(folder, passphrase)
 
 
 def _shown(reports: Iterator[CardReport]) -> list[CardReport]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sim_applet_tools.errors import InputError, ReaderError
+from sim_applet_tools.errors import InputError, ReaderError, StorageError
 from sim_applet_tools.transport.base import Transport
 
 
@@ -31,6 +31,21 @@ def cards_in_readers(pattern: str, wait_s: float, on_error: Callable[[ReaderErro
                 transport.close()
 
 
+def make_card_files(folder: Path, passphrase: str, count: int) -> None:
+    """Fresh emulated cards `card-0001.tally` and so on, where there is none of that name yet."""
+    from sim_applet_tools.emulator.image import new_image  # noqa: PLC0415  only where cards are emulated
+    from sim_applet_tools.emulator.keystore import EncryptedFileStore  # noqa: PLC0415
+
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    for number in range(1, count + 1):
+        path = folder / f"card-{number:04}.tally"
+        if not path.exists():
+            EncryptedFileStore(path, passphrase, image_if_new=new_image()).close()
+
+
 def card_files(folder: Path, passphrase: str) -> Iterator[Transport]:
     """Each emulated card whose file is in `folder`, in the order of their names."""
     from sim_applet_tools.emulator.card import EmulatedCard  # noqa: PLC0415  only where cards are emulated
@@ -39,7 +54,7 @@ def card_files(folder: Path, passphrase: str) -> Iterator[Transport]:
 
     paths = sorted(path for path in folder.iterdir() if is_card_file(path)) if folder.is_dir() else []
     if not paths:
-        raise InputError(f"no card files in {folder}: make some with `tally sim emulate FILE --new`")
+        raise InputError(f"no card files in {folder}: make some with --new-cards, or `tally sim emulate FILE --new`")
     for path in paths:
         store = EncryptedFileStore(path, passphrase)
         try:

@@ -91,6 +91,13 @@ def test_a_folder_of_cards_and_the_persons_activation(run: Run) -> None:
     assert run("activate", "batch.json", "--identity", "0x12", "--pin-file", "new", *options).exit_code == 65
 
 
+def test_new_cards_are_made_once(run: Run) -> None:
+    arguments = ("--card-dir", "fresh", "--passphrase-file", "passphrase", "--new-cards", "2", "--json")
+    assert _json(run("personalise", "batch.json", *arguments))["cards"]["finished"] == 2
+    assert _json(run("personalise", "batch.json", *arguments))["cards"]["known"] == 2
+    assert sorted(path.name for path in Path("fresh").glob("*.tally")) == ["card-0001.tally", "card-0002.tally"]
+
+
 def test_a_trace_shows_no_pin(run: Run) -> None:
     result = run("trace", *FILES)
     assert result.exit_code == 0, result.stderr
@@ -121,7 +128,10 @@ def test_a_personalisers_key(run: Run) -> None:
     [
         (("nowhere.json",), 2),
         (("passphrase",), 65),
-        (("batch.json", "--card-dir", "state", "--passphrase-file", "passphrase"), 2),
+        (("batch.json", "--card-dir", "nowhere", "--passphrase-file", "passphrase"), 65),
+        (("batch.json", "--card-dir", "batch.json", "--passphrase-file", "passphrase"), 2),
+        (("batch.json", "--card-dir", "no/where", "--passphrase-file", "passphrase", "--new-cards", "1"), 74),
+        (("batch.json", "--new-cards", "1"), 65),
         (("batch.json", "--card-dir", ".", "--passphrase-file", "passphrase"), 65),
         (("batch.json", "--card-dir", "cards", "--passphrase-file", "wrong"), 74),
         (("batch.json", "--set-aside", "123"), 65),

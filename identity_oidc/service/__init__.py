@@ -1,0 +1,1 @@
+"""The provider as processes: HTTP workers and a housekeeper, supervised together."""

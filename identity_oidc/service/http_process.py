@@ -1,0 +1,64 @@
+"""The HTTP server and its workers. `python -m` this module FILE SUPERVISOR."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from identity_oidc.config import ProviderConfig
+from identity_oidc.front import MAX_BODY_BYTES
+from identity_oidc.service.logs import JsonFormatter, configure_logs
+from identity_oidc.service.parent import watch_parent
+from identity_oidc.service.worker import CONFIG_VARIABLE
+
+MOST_REQUESTS_A_WORKER: Final = 512
+HEADER_TIMEOUT_MS: Final = 10_000
+WORKER_STOP_TIMEOUT_S: Final = 10
+
+
+def serve(config: ProviderConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
+    Granian(
+        "identity_oidc.service.worker:create",
+        address=config.provider.host,
+        port=config.provider.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,  # TLS and HTTP/2 belong to the proxy in front
+        factory=True,
+        workers=config.provider.workers,
+        websockets=False,
+        backpressure=MOST_REQUESTS_A_WORKER,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
+        respawn_failed_workers=True,
+        workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
+        log_dictconfig=_logs(),
+    ).serve()
+
+
+def _logs() -> dict[str, object]:
+    """The server's own messages in our form; no access log: it would hold addresses with codes in them."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "loggers": {"_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Serve by this configuration file."""
+    configure_logs("server")
+    watch_parent(int(arguments[1]))
+    serve(ProviderConfig.load(Path(arguments[0])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,22 @@
+"""A supervisor that was killed cannot stop its children: they notice, and end. What they hold is on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Final
+
+_LOOK_EVERY_S: Final = 0.5
+
+
+def watch_parent(parent: int) -> None:
+    """From a thread of its own: end this process once its parent is another than that process id."""
+    threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    never = threading.Event()
+    while os.getppid() == parent:
+        never.wait(_LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGKILL)

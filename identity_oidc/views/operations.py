@@ -1,0 +1,65 @@
+"""Health, readiness and metrics, for who runs the provider."""
+
+from __future__ import annotations
+
+import hmac
+import os
+
+from flask import Blueprint, Response, current_app, request
+from sqlalchemy import func, select
+
+from identity_oidc.errors import LedgerStaleError, ProviderError
+from identity_oidc.metrics import Counters
+from identity_oidc.store.schema import CURSORS, LOGOUT_QUEUE, SESSIONS
+from identity_oidc.views.web import document, provider
+
+operations = Blueprint("operations", __name__)
+COUNTERS = "tiger-tally-oidc-counters"
+
+
+@operations.get("/healthz")
+def health() -> Response:
+    """The process answers."""
+    return document({"status": "ok"})
+
+
+@operations.get("/readyz")
+def ready() -> Response:
+    """Logins can be given: database, keys, and a ledger that is fresh."""
+    parts = provider()
+    failing = []
+    try:
+        with parts.database.reading() as connection:
+            connection.execute(select(CURSORS.c.name).limit(1)).all()
+    except ProviderError:
+        failing.append("database")
+    try:
+        parts.keys.signing_key("ES256")
+    except ProviderError:
+        failing.append("keys")
+    try:
+        if parts.ledger.changes("0").age_s > parts.config.ledger.max_age_s:
+            failing.append("ledger")
+    except LedgerStaleError:
+        failing.append("ledger")
+    return document({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+
+
+@operations.get("/metrics")
+def metrics() -> Response:
+    """For who holds `provider.metrics_token_file`; nobody where there is none."""
+    parts = provider()
+    path = parts.config.provider.metrics_token_file
+    token = path.read_text("utf-8").strip() if path is not None else ""
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not token or not hmac.compare_digest(given.encode(), token.encode()):
+        return document({"error": "invalid_token"}, 401)
+    now = parts.now()
+    with parts.database.reading() as connection:
+        live = SESSIONS.c.ended_at.is_(None) & SESSIONS.c.identity.is_not(None) & (SESSIONS.c.expires_at > now)
+        sessions = connection.execute(select(func.count()).select_from(SESSIONS).where(live)).scalar_one()
+        open_ = LOGOUT_QUEUE.c.done_at.is_(None)
+        notices = connection.execute(select(func.count()).select_from(LOGOUT_QUEUE).where(open_)).scalar_one()
+    counters: Counters = current_app.extensions[COUNTERS]
+    text = counters.text(os.getpid(), {"sessions": sessions, "logout_notices_waiting": notices})
+    return Response(text, content_type="text/plain; version=0.0.4")
