@@ -60,7 +60,7 @@ def card_notices(sight: CardSight, memory: Memory) -> list[Notice]:
             notices.append(Notice("counter-back", "alarm", values))
         elif made > memory.own:
             notices.append(Notice("signed-elsewhere", "warning", values))
-        else:
+        elif made:
             notices.append(Notice("signed", "info", values))
     if sight.is_emulator:
         notices.append(Notice("emulator", "warning"))

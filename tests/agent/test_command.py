@@ -113,7 +113,7 @@ def test_hold_from_the_prompt_and_without_card(at_home: Run, provider: Provider,
 def test_status_members_apps_and_leaving(at_home: Run, provider: Provider) -> None:
     seen = json.loads(at_home("status", "--json").stdout)
     assert (seen["identity"], seen["counter"]) == (IDENTITY, 1)
-    assert {notice["code"] for notice in seen["notices"]} == {"signed", "emulator", "no-watch"}
+    assert {notice["code"] for notice in seen["notices"]} == {"emulator", "no-watch"}
     assert json.loads(at_home("members", "--json", card=False).stdout)["same"] is True
     assert at_home("members", "--accept", "0000", card=False).exit_code == 65
     assert at_home("apps", card=False).stdout == "none yet\n"

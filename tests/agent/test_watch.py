@@ -34,7 +34,7 @@ def strange_key() -> ec.EllipticCurvePublicKey:
 
 
 def test_an_identity_as_it_was_left_raises_no_alarm(agent: Agent) -> None:
-    assert notices(agent) == {"signed": "info", "emulator": "warning"}
+    assert notices(agent) == {"emulator": "warning"}
 
 
 def test_a_key_that_the_agent_did_not_make(agent: Agent, ledger: Ledger) -> None:
