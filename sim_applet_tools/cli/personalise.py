@@ -139,6 +139,7 @@ def activate(
     """
     batch = load_batch(batch_file)
     chosen = _identity(batch, identity)
+    batch.activate.require_open(int(time.time()))  # before the PIN changes
     with card.applet() as applet:
         approval = ApprovalCard(applet)
         pin = read_secret(pin_file, "PIN that holds now")

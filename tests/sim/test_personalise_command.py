@@ -22,7 +22,7 @@ from sim_applet_tools.personalise.batch import parse_batch
 from sim_applet_tools.personalise.card_steps import Outcome
 from sim_applet_tools.personalise.workplace import Workplace
 from sim_applet_tools.profiles import load_profile
-from tests.sim.batches import batch_bytes
+from tests.sim.batches import ACTIVATE, batch_bytes, template
 from tests.sim.card_targets import FIRST_SLOT, INSERTION_WAIT_S, SECOND_SLOT, TARGETS, Readers
 from tests.sim.scripted_card import LeavingCard
 
@@ -106,6 +106,16 @@ def test_a_trace_shows_no_pin(run: Run) -> None:
         for secret in (letter["transport_pin"], letter["puk"]):
             assert secret not in result.output
             assert secret.encode().hex(" ").upper() not in result.output
+
+
+def test_an_activation_past_its_deadline_changes_no_pin(run: Run) -> None:
+    Path("batch.json").write_bytes(batch_bytes(1, activate=template(ACTIVATE, deadline=1)))
+    _json(run(*FILES))
+    Path("transport").write_text(_letters()[0]["transport_pin"])
+    options = ("--card-file", "cards/0.card", "--passphrase-file", "passphrase", "--json")
+    late = run("activate", "batch.json", "--pin-file", "transport", "--new-pin-file", "new", *options)
+    assert "deadline" in late.stderr
+    assert _json(run("info", *options))["applet"]["status"]["state"] == "personalised"
 
 
 def test_a_personalisers_key(run: Run) -> None:
