@@ -1,6 +1,6 @@
 """What gateways say of identities: several addresses, the first that answers; read strictly, and never a stale word.
 
-For whoever must know a person's key without following the ledger: an OpenID provider, a person's agent.
+For whoever must know a person's key without following the ledger, such as a person's agent.
 """
 
 from __future__ import annotations
@@ -70,16 +70,6 @@ class HistoryKey:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class FoundChanges:
-    """Changes after a cursor as (kind, identity), and the cursor behind the last."""
-
-    changes: Sequence[tuple[str, bytes]]
-    cursor: str
-    has_more: bool
-    seen: Sighting
-
-
 class IdentityDirectory:
     """Asks gateways. Every method raises `LedgerUnavailableError` where none gives a fresh answer of the right form."""
 
@@ -88,12 +78,11 @@ class IdentityDirectory:
         gateways: Sequence[str],
         *,
         timeout_s: float = 3.0,
-        token: str = "",
         max_age_s: float = MAX_AGE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`token` opens the feed where gateways have it for members only. Raises `ConfigurationError`."""
-        self._client = GatewayClient(gateways, timeout_s, token)
+        """Raises `ConfigurationError` when no gateway is named."""
+        self._client = GatewayClient(gateways, timeout_s)
         self._max_age_s = max_age_s
         self._clock = clock
 
@@ -107,14 +96,6 @@ class IdentityDirectory:
         path = f"/v1/identities/0x{identity.hex()}/keys"
         return self._first(path, lambda answer: self._keys(identity, answer), gateway) or ()
 
-    def changes(self, cursor: str = "") -> FoundChanges:
-        """The next changes; the empty cursor begins with the first of the ledger."""
-        path = f"/v1/identities/changes?after={cursor or 0}"
-        found = self._first(path, self._changes, "")
-        if found is None:
-            raise LedgerUnavailableError("a gateway has no feed of identities: ask one of this version")
-        return found
-
     def _first(self, path: str, read: Callable[[Mapping[str, Any]], Answer], gateway: str) -> Answer | None:
         """The first good answer. Unknown is believed when a gateway that is fresh says so."""
         trouble: LedgerUnavailableError | None = None
@@ -125,7 +106,7 @@ class IdentityDirectory:
                 return None
             except LedgerUnavailableError as error:
                 trouble = error
-            except RefusedError as error:  # such as a cursor ahead of a gateway that lags
+            except RefusedError as error:  # a gateway of another version, or something else at its address
                 trouble = LedgerUnavailableError(error.message, detail=error.detail)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 trouble = LedgerUnavailableError(
@@ -169,13 +150,6 @@ class IdentityDirectory:
         if [each["index"] for each in answer["keys"]] != list(range(len(found))):
             raise ValueError("index")
         return found
-
-    def _changes(self, answer: Mapping[str, Any]) -> FoundChanges:
-        cursor = answer["cursor"]
-        if not isinstance(cursor, str) or not cursor.isascii() or not cursor.isdigit():
-            raise ValueError("cursor")
-        found = [(str(each["kind"]), _identity_id(each["identity"])) for each in answer["changes"]]
-        return FoundChanges(found, cursor, _truth(answer["more"]), self._seen(answer))
 
 
 def _require_about(identity: bytes, answer: Mapping[str, Any]) -> None:

@@ -157,9 +157,6 @@ def test_a_provider_reads_it(active: Gateway, served: str) -> None:
     assert found.key.attestation is Attestation.PERSONALISER
     assert found.seen.block == active.ledger.head().number
     assert directory(active, served).identity(b"\x77" * 32) is None
-    changes = directory(active, served).changes()
-    assert [kind for kind, _ in changes.changes] == ["registered", "activated", "registered"]
-    assert directory(active, served).changes(changes.cursor).changes == []
 
 
 def test_the_next_gateway_is_asked(active: Gateway, served: str) -> None:
