@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import secrets
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki_chain import ports
 from pki_chain.chain.calls import Call
+from pki_chain.chain.engine.child import Child
+from pki_chain.chain.engine.journal import Genesis
 from pki_chain.chain.identity_ledger import REFUSED_KEY, Identity, IdentityLedger
 from pki_chain.chain.identity_texts import activations_hash, registration_hash, registrations_hash
 from pki_chain.chain.signer import Signer
@@ -34,7 +38,7 @@ from sim_applet_tools.iot_safe.session import IotSafeApplet
 from sim_applet_tools.iot_safe.signature_check import SeenInMemory
 from sim_applet_tools.profiles import load_profile
 from sim_applet_tools.transport.loopback import LoopbackTransport
-from tests.ledger import OPERATOR, VENDOR, Consortium
+from tests.ledger import OPERATOR, VENDOR, Consortium, found_consortium
 from tests.sim.card_targets import fresh_emulator
 
 pytestmark = pytest.mark.chain
@@ -320,6 +324,36 @@ def test_a_lost_card_is_replaced_by_two_and_not_before_its_time(people: People) 
     assert people.stands(identity).state is IdentityState.ACTIVE
     assert people.ledger.identity_of_key(x) == REFUSED_KEY
     people.refused(start(4), "IdentityKeyRefused")
+
+
+def test_after_its_time_another_account_confirms(tmp_path: Path) -> None:
+    """On a ledger whose clock a test may push on."""
+    child = Child(Genesis(4711, int(time.time()), 120_000_000))
+    try:
+        child.request("evm_setAutomine", True)  # noqa: FBT003  the method's own argument
+        founded = found_consortium([f"http://127.0.0.1:{child.port}"], tmp_path)
+        people = People(founded)
+        identity, old = people.active()
+        new = people.new_card()
+        entry = people.entry(new, PossessionPurpose.REPLACE, identity)
+        typed = people.texts.start_replacement(entry, 0, founded.deadline())
+        people.send(people.calls.start_replacement(entry, 0, **people.signed(people.registrar, typed)))
+        due = founded.now() + people.ledger.replacement_delay_s()
+        typed = people.texts.confirm_replacement(identity, new.key.x, new.key.y, 1, founded.deadline())
+        confirm = people.calls.confirm_replacement(
+            identity, new.key.x, new.key.y, 1, **people.signed(people.administrator, typed)
+        )
+        child.request("evm_mine", due - 1)
+        people.refused(confirm, "IdentityTooEarly")
+        child.request("evm_mine", due)
+        by = people.administrator.address
+        replaced = ports.IdentityKeyReplaced(identity, OPERATOR, by, 1, new.key, by_old_key=False, counter=2)
+        assert people.send(confirm) == [replaced]
+        assert people.stands(identity).state is IdentityState.REGISTERED
+        assert [each.key for each in people.ledger.keys(identity)] == [old.key, new.key]
+        founded.close()
+    finally:
+        child.stop()
 
 
 def test_hashes_of_entries_are_the_contracts_own(people: People) -> None:
