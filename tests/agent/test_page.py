@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
@@ -212,6 +214,26 @@ def test_values_are_text_on_the_page(browser: Browser, provider: Provider) -> No
     assert "<b>" not in shown.text
     assert "<script>" not in shown.text
     assert "&lt;script&gt;" in shown.text
+
+
+def test_another_user_of_this_machine_is_not_answered(
+    browser: Browser, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = provider.begin()
+    mine = os.getuid()
+    monkeypatch.setattr("os.getuid", lambda: mine + 1)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        browser.post("/hand-over", hand_over_fields(login), provider.issuer)
+    assert login.agent is None
+    monkeypatch.setattr("os.getuid", lambda: mine)
+    assert browser.post("/hand-over", hand_over_fields(login), provider.issuer).status == 303
+
+
+def test_a_client_in_ipv6_clothes_is_found_too(browser: Browser) -> None:
+    with socket.socket(socket.AF_INET6) as client:
+        client.connect((f"::ffff:{browser.host.partition(':')[0]}", int(browser.host.partition(":")[2])))
+        client.sendall(f"GET / HTTP/1.1\r\nHost: {browser.host}\r\n\r\n".encode())
+        assert b"404" in client.recv(64)
 
 
 def test_a_taken_port_is_said(browser: Browser) -> None:

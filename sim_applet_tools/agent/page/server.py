@@ -9,6 +9,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from sim_applet_tools.agent.page.peer import is_own_peer
 from sim_applet_tools.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
@@ -29,6 +30,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
         self.setup_environ()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        """Other users of this machine are not answered."""
+        return is_own_peer(client_address[1], self.server_port)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._clients.acquire(blocking=False):
