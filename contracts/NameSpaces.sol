@@ -163,8 +163,10 @@ library NameSpaces {
         return bits == 36 && value.length == 5 && uint8(value[4]) & 0x0f == 0;
     }
 
-    /// @notice 4 or 16 octets of which none is set beyond a prefix of 1 bit or more.
+    /// @notice 4 or 16 octets of which none is set beyond a prefix of 1 bit or more. Nothing of 0000::/8 (RFC 4291 §2.4,
+    /// reserved): it holds ::ffff:0:0/96, which some verifiers take for the IPv4 addresses of somebody else.
     function isIpPrefix(bytes memory value, uint8 bits) internal pure returns (bool) {
+        if (value.length == 16 && value[0] == 0) return false;
         if ((value.length != 4 && value.length != 16) || bits == 0 || bits > value.length * 8) return false;
         for (uint256 bit = bits; bit < value.length * 8; ++bit) {
             if ((uint8(value[bit / 8]) >> (7 - bit % 8)) & 1 == 1) return false;

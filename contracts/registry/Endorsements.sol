@@ -2,9 +2,9 @@
 pragma solidity ^0.8.30;
 
 import {Settlement} from "../Settlement.sol";
+import {Verdicts} from "../Verdicts.sol";
 import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "../interfaces/IConsortium.sol";
-import {Reasons} from "../x509/Reasons.sol";
 import {BatchRecord, RegistryBase} from "./RegistryBase.sol";
 
 /// @title Endorsement: members decide on the entries of a batch
@@ -28,7 +28,7 @@ abstract contract Endorsements is RegistryBase {
         if (block.timestamp > judged.windowEnd) revert RegistryWindowOver(id);
         if (_endorsements[id][endorser] != 0) revert RegistryAlreadyEndorsed(id, endorser);
         _requireRights(id, judged);
-        _requireVerdict(id, judged.present, accepts, abstains, reasons);
+        Verdicts.requireForm(id, judged.present, accepts, abstains, reasons);
 
         uint256 word = accepts | (block.timestamp << ENDORSED_AT);
         if (abstains != 0) {
@@ -108,33 +108,6 @@ abstract contract Endorsements is RegistryBase {
             if (members[i] == endorser) return true;
         }
         return false;
-    }
-
-    function _requireVerdict(uint40 id, uint256 present, uint256 accepts, uint256 abstains, bytes calldata reasons)
-        private
-        pure
-    {
-        if ((accepts | abstains) & ~present != 0) {
-            revert RegistryBadVerdict(id, "a map has an entry that is not present");
-        }
-        if (accepts & abstains != 0) revert RegistryBadVerdict(id, "an entry is accepted and abstained from");
-        if (reasons.length % 3 != 0) revert RegistryBadVerdict(id, "reasons are three octets each");
-        uint256 open = present & ~accepts;
-        uint256 above = type(uint256).max;
-        for (uint256 i = 0; i < reasons.length; i += 3) {
-            uint256 entry = uint8(reasons[i]);
-            uint256 reason = (uint256(uint8(reasons[i + 1])) << 8) | uint8(reasons[i + 2]);
-            uint256 bit = uint256(1) << entry;
-            if (open & above & bit == 0) {
-                revert RegistryBadVerdict(id, "reasons are for entries not accepted, once each, ascending");
-            }
-            if (reason == 0 || (reason >= Reasons.FIRST_TRANSIENT) != (abstains & bit != 0)) {
-                revert RegistryBadVerdict(id, "a transient reason goes with an abstention, another with a rejection");
-            }
-            open &= ~bit;
-            above = ~((bit << 1) - 1);
-        }
-        if (open != 0) revert RegistryBadVerdict(id, "an entry that is not accepted has no reason");
     }
 
     /// @dev Recomputed from what every member that is active now endorsed: a member suspended since does not count,

@@ -166,6 +166,17 @@ contract NameSpacesTest is LedgerTest {
         takes(2, DNS, 0, "a.example");
     }
 
+    /// @notice ::ffff:10.1.0.0 is 10.1.0.0 to some: a space of IPv6 does not reach into those of IPv4.
+    function test_ipv4MappedAddresses() external {
+        takes(1, IP, 16, hex"0a010000");
+        malformed(IP, 112, hex"00000000000000000000ffff0a010000");
+        malformed(IP, 96, hex"00000000000000000000ffff00000000");
+        malformed(IP, 8, hex"00000000000000000000000000000000");
+        malformed(IP, 1, hex"00000000000000000000000000000000");
+        takes(2, IP, 3, hex"20000000000000000000000000000000");
+        takes(2, IP, 16, hex"00010000");
+    }
+
     function test_bounded() external {
         for (uint256 i = 0; i < NameSpaces.MAXIMUM_OF_MEMBER; ++i) {
             takes(1, URN, 0, abi.encodePacked("urn:acme", bytes1(uint8(0x61 + i % 16)), i < 16 ? "" : "a", ":"));

@@ -48,7 +48,9 @@ def parse_space(text: str) -> NameSpace:
             return NameSpace(NameKind.OUI, bits, bytes.fromhex(value + "0" * (len(value) % 2)))
         if kind == "ip":
             network = ipaddress.ip_network(value)
-            return NameSpace(NameKind.IP, network.prefixlen, network.network_address.packed)
+            # 0000::/8 is reserved and holds the IPv4-mapped addresses. Source: RFC 4291 §2.4
+            if network.version == 4 or network.network_address.packed[0] != 0:
+                return NameSpace(NameKind.IP, network.prefixlen, network.network_address.packed)
     except ValueError:
         pass  # the message below says it better than the parser of one part
     raise ConfigurationError(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
+from eth_hash.auto import keccak
+
 from pki_chain.gateway.inbox import Inbox, InboxState, StoredSubmission
 from pki_chain.index.queries import ReadModel
 from pki_chain.index.records import BatchRecord, CertificateRecord, EndorsementRecord, EntryRecord
@@ -40,13 +42,17 @@ class SubmissionAnswers:
         endorsements = self._read_model.endorsements(batch.id)
         certificates = {record.id: record for record in self._read_model.certificates_of(batch.id)}
         hashes = [] if stored is None else [sha256(der).hexdigest() for der in stored.certificates]
+        listed = self._read_model.entries(batch.id)
+        seen = self._seen(batch, listed, block_time)
         entries = [
-            _refused(entry, hashes)
+            seen[entry.entry]
+            if entry.entry in seen
+            else _refused(entry, hashes)
             if entry.certificate is None
             else _judged(
                 entry, _state(entry.entry, certificates.get(entry.certificate), batch, block_time), endorsements
             )
-            for entry in self._read_model.entries(batch.id)
+            for entry in listed
         ]
         is_open = any(entry["state"] in _UNDECIDED for entry in entries)
         return {
@@ -68,6 +74,23 @@ class SubmissionAnswers:
             ],
             "entries": entries,
         }
+
+    def _seen(self, batch: BatchRecord, listed: Sequence[EntryRecord], block_time: int) -> dict[int, dict[str, Any]]:
+        """Entries refused as seen that an earlier batch of the same bytes was taken in with: as the certificate stands.
+
+        Source: docs/decisions/0003.
+        """
+        refused = [entry for entry in listed if entry.refused == Reason.ALREADY_SEEN]
+        taken = self._read_model.taken_under(batch.digest) if refused else {}
+        found = {}
+        for entry in refused:
+            record = self._read_model.certificate_by_id(taken[entry.entry]) if entry.entry in taken else None
+            if record is None or keccak(record.der) != entry.entry_hash:
+                continue  # never taken, or by now with another signature: those are other bytes
+            state = derive_status(record.facts, block_time).state.name.lower()
+            verdicts = _verdicts(self._read_model.endorsements(record.facts.batch), record.facts.entry)
+            found[entry.entry] = _outcome(entry.entry, record.sha256, record.id, state, verdicts)
+        return found
 
 
 def _header(digest: bytes, submission: Submission, count: int) -> dict[str, Any]:
@@ -133,15 +156,25 @@ def _refused(entry: EntryRecord, hashes: Sequence[str]) -> dict[str, Any]:
 
 
 def _judged(entry: EntryRecord, state: str, endorsements: Sequence[EndorsementRecord]) -> dict[str, Any]:
-    verdicts = [verdict for each in endorsements if (verdict := _verdict(each, entry.entry))]
+    verdicts = _verdicts(endorsements, entry.entry)
+    return _outcome(entry.entry, entry.sha256, entry.certificate or b"", state, verdicts)
+
+
+def _outcome(
+    index: int, sha256_: bytes | None, certificate: bytes, state: str, verdicts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     return {
-        "entry": entry.entry,
-        "sha256": None if entry.sha256 is None else entry.sha256.hex(),
-        "certificate": "0x" + (entry.certificate or b"").hex(),
+        "entry": index,
+        "sha256": None if sha256_ is None else sha256_.hex(),
+        "certificate": "0x" + certificate.hex(),
         "state": state,
         "reason": _reason(verdicts) if state in {"rejected", "lapsed"} else None,
         "verdicts": verdicts,
     }
+
+
+def _verdicts(endorsements: Sequence[EndorsementRecord], index: int) -> list[Mapping[str, Any]]:
+    return [verdict for each in endorsements if (verdict := _verdict(each, index))]
 
 
 def _state(index: int, certificate: CertificateRecord | None, batch: BatchRecord, block_time: int) -> str:

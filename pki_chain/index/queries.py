@@ -232,6 +232,15 @@ class ReadModel:
         )
         return tuple(EntryRecord(*row) for row in rows)
 
+    def taken_under(self, digest: bytes) -> dict[int, CertificateId]:
+        """By entry, the certificates that batches with this digest were taken in with: their bytes are the same."""
+        rows = self._all(
+            "SELECT e.entry, e.certificate FROM batches b JOIN entries e ON e.batch = b.id"
+            " WHERE b.digest = ? AND e.certificate IS NOT NULL",
+            (digest,),
+        )
+        return dict(rows)
+
     def certificates_of(self, batch: int) -> tuple[CertificateRecord, ...]:
         """Certificates whose latest submission is this batch, in the order of its entries."""
         rows = self._all(

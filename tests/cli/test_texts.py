@@ -64,7 +64,16 @@ def test_names_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["dns:acme.example", "urn:urn:dev:acme:", "oui:02a0f2", "oui:02a0f2f", "oui:02a0f2fff", "ip:192.0.2.0/24"]
+    "text",
+    [
+        "dns:acme.example",
+        "urn:urn:dev:acme:",
+        "oui:02a0f2",
+        "oui:02a0f2f",
+        "oui:02a0f2fff",
+        "ip:192.0.2.0/24",
+        "ip:2000::/3",
+    ],
 )
 def test_name_spaces_are_read_as_written(text: str) -> None:
     space: NameSpace = parse_space(text)
@@ -84,6 +93,8 @@ def test_name_spaces_are_read_as_written(text: str) -> None:
         "oui:02a0",
         "oui:zzzzzz",
         "ip:192.0.2.1/8",
+        "ip:::ffff:10.1.0.0/112",
+        "ip:::/1",
         "acme",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -304,6 +305,40 @@ def test_a_lapsed_batch_may_come_again(gateway: Gateway) -> None:
     gateway.catch_up()
     answer = gateway.client.get(f"/v1/submissions/{digest}").get_json()
     assert [entry["state"] for entry in answer["entries"]] == ["submitted"]
+
+
+def test_what_came_again_has_the_outcome_of_its_certificate(gateway: Gateway) -> None:
+    """Of four, one each is accepted, rejected, lapsed and malformed; then the same bytes come again."""
+    batch = [*certificates(3), b"\x30\x00"]
+    digest = batch_digest(batch).hex()
+    first, _ = gateway.ledger.submit(batch, refused={3: 2})
+    gateway.ledger.endorse(first, OPERATOR, reject={1: 64, 2: 65})
+    gateway.ledger.endorse(first, OEM, reject={1: 64})
+    gateway.ledger.mine(after_s=86_402)
+    again, _ = gateway.ledger.submit(batch, refused={0: 31, 1: 31, 3: 2})
+    gateway.catch_up()
+    answer = gateway.client.get(f"/v1/submissions/{digest}").get_json()
+    entries = answer["entries"]
+    assert (answer["state"], answer["batch"]) == ("on_ledger", again)
+    assert [entry["state"] for entry in entries] == ["valid", "rejected", "submitted", "refused"]
+    assert [entry["sha256"] for entry in entries[:3]] == [hashlib.sha256(der).hexdigest() for der in batch[:3]]
+    assert entries[1]["reason"]["name"] == "weak_key"
+    assert [verdict["member"] for verdict in entries[1]["verdicts"]] == [OPERATOR, OEM]
+    gateway.ledger.revoke(batch[0])
+    gateway.catch_up()
+    answer = gateway.client.get(f"/v1/submissions/{digest}").get_json()
+    assert answer["entries"][0]["state"] == "revoked"
+
+
+def test_what_another_batch_brought_is_refused_as_seen(gateway: Gateway) -> None:
+    """Another digest is another submission: its entry was refused, whatever became of the certificate."""
+    gateway.ledger.accept(certificates(1))
+    batch = certificates(2)
+    gateway.ledger.submit(batch, refused={0: 31})
+    gateway.catch_up()
+    answer = gateway.client.get(f"/v1/submissions/{batch_digest(batch).hex()}").get_json()
+    assert [entry["state"] for entry in answer["entries"]] == ["refused", "submitted"]
+    assert answer["entries"][0]["reason"]["name"] == "already_seen"
 
 
 def test_unknown_submission(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from eth_account import Account
+from eth_hash.auto import keccak
 
 from pki_chain import ports
 from pki_chain.chain.signer import Signer
@@ -177,7 +178,7 @@ class RecordedLedger:
         events: list[EventContent] = []
         for entry, der in enumerate(certificates):
             if entry in refused:
-                events.append(ports.EntryRefused(batch, entry, hashlib.sha256(der).digest(), refused[entry]))
+                events.append(ports.EntryRefused(batch, entry, keccak(der), refused[entry]))
             else:
                 events.append(ports.CertificateSubmitted(identity(der), batch, entry, der))
         header = ports.BatchSubmitted(

@@ -71,6 +71,7 @@ def test_no_question_scans(tmp_path: Path, ledger: RecordedLedger) -> None:
     assert model.submission_of_nonce(batch.submission.station, batch.submission.nonce) is not None
     assert model.batches_awaiting(OPERATOR)
     assert len(model.entries(1)) == len(model.certificates_of(1)) == 4
+    assert len(model.taken_under(batch.digest)) == 4
     assert model.endorsements(1)
     assert model.lot(1) is not None
     model.account(Address(batch.submission.station))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from pki_chain.station.batch import (
     split,
 )
 from pki_chain.station.outbox import Entry, EntryState
+from tests.index.recorded_ledger import certificate
 
 
 def entry(number: int, size: int) -> Entry:
@@ -35,6 +38,14 @@ def test_small_cells_of_605_bytes_fill_a_transaction() -> None:
     sizes = [len(batch) for batch in split([entry(number, 605) for number in range(400)])]
     assert sizes[0] >= 150
     assert sum(sizes) == 400
+
+
+def test_small_cells_with_a_name_fill_a_transaction_to_its_size() -> None:
+    """Gas for names is estimated so that it is the octets that end a batch of usual certificates."""
+    der = certificate(0)
+    entries = [dataclasses.replace(entry(number, 1), der=der) for number in range(400)]
+    size = len(next(split(entries)))
+    assert size == min(MAXIMUM_ENTRIES, (MAXIMUM_TRANSACTION_BYTES - 1_024) // encoded_bytes(der))
 
 
 def test_nothing_makes_no_batch() -> None:

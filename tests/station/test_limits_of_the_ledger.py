@@ -126,6 +126,7 @@ def test_a_batch_of_200_is_full_by_number(consortium: Consortium) -> None:
         lambda consortium: with_names(consortium, 1, 60, 240),
         lambda consortium: with_names(consortium, 1, 1, 240),
         lambda consortium: with_names(consortium, 4, 60, 160),
+        lambda consortium: with_names(consortium, 8, 60, 49),
         lambda consortium: with_extensions(consortium, 1_500),
         lambda consortium: with_extensions(
             consortium, 8, distribution_points(*("http://crl.acme.example/" + "a" * 200 for _ in range(4)))
@@ -137,7 +138,17 @@ def test_a_batch_of_200_is_full_by_number(consortium: Consortium) -> None:
             consortium, 8, *(extension(f"1.3.6.1.4.1.55555.{number}", b"\x05\x00") for number in range(2, 9))
         ),
     ],
-    ids=["small", "long name", "many labels", "four names", "opaque", "CDP", "AIA", "many extensions"],
+    ids=[
+        "small",
+        "long name",
+        "many labels",
+        "four names",
+        "eight short names",
+        "opaque",
+        "CDP",
+        "AIA",
+        "many extensions",
+    ],
 )
 def test_the_estimate_is_above_what_a_receipt_says(consortium: Consortium, make: Callable[[Consortium], bytes]) -> None:
     certificates = [make(consortium) for _ in range(20)]
