@@ -258,6 +258,7 @@ _EXPLAINED = {
     "unknown-challenge": "this login is not known, or over: begin it again",
     "challenge-taken": "another agent has fetched this login: if that was not you, somebody else saw your code or "
     "link; begin again, and look at the list of agents on your page",
+    "acr-not-reached": "the app wants a stronger login than this way and this card give",
     "challenge-expired": "this login has run out: begin it again",
     "session-unbound": "the browser that began this login is gone: begin it again",
     "wrong-code": "the code is not the one that the page shows",
