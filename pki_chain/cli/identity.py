@@ -119,16 +119,14 @@ def register(
     from pki_chain.identity.card_files import load_registrations
 
     with enrolment(config, gateways) as (record, work):
-        refusals = {}
+        refusals: dict[bytes, str] = {}
         for file in files:
             attested = Attestations.load(file, personaliser_key, config.load_consortium(), config.member.id)
             for line in load_registrations(file, addressee(config)):
                 refusal = attested.refusal(line)
                 if line.key.emulator and not allow_emulators:
                     refusal = "an emulator protects no key: give --allow-emulators where that is meant"
-                refusal = refusal or work.take_registration(line)
-                if refusal:
-                    refusals[line.identity] = refusal
+                refusals[line.identity] = refusal or work.take_registration(line)
         _finish(record, work, refusals, timeout_s, done="registered", as_json=as_json)
 
 
@@ -151,8 +149,7 @@ def activate(
         refusals = {}
         for file in files:
             for line in load_activations(file, addressee(config)):
-                if refusal := work.take_activation(line):
-                    refusals[line.identity] = refusal
+                refusals[line.identity] = work.take_activation(line)
         _finish(record, work, refusals, timeout_s, done="active", as_json=as_json)
 
 
@@ -188,11 +185,13 @@ def _finish(
     done: str,
     as_json: bool,
 ) -> None:
-    """Bring everything to the ledger, and tell what became of it."""
+    """Bring everything to the ledger, and tell what became of what this call is about: `refusals` has an entry for each
+    line that was read, empty where it was taken in."""
+    about = record.on_their_way() | refusals.keys()
     finished = _run(work, sum(record.counts().values()), timeout_s, quiet=as_json)
     counts = {state.value: count for state, count in sorted(record.counts().items())}
-    refused = {"0x" + each.hex(): text for each, text in refusals.items()}
-    refused |= {"0x" + each.identity.hex(): each.explanation for each in record.explained()}
+    refused = {"0x" + each.hex(): text for each, text in refusals.items() if text}
+    refused |= {"0x" + each.identity.hex(): each.explanation for each in record.explained() if each.identity in about}
     lines = [", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing on record"]
     lines += [f"  {each}: {text}" for each, text in list(refused.items())[:_SHOWN]]
     if len(refused) > _SHOWN:
@@ -205,10 +204,9 @@ def _finish(
 
 
 def _run(work: Enrolment, total: int, timeout_s: float, *, quiet: bool) -> bool:
-    from pki_chain.identity.register import PreparedState
+    from pki_chain.identity.register import MOVING
 
     stop = threading.Event()
-    moving = {PreparedState.TO_REGISTER, PreparedState.REGISTERING, PreparedState.TO_ACTIVATE, PreparedState.ACTIVATING}
 
     def end(_: int, __: FrameType | None) -> None:
         stop.set()
@@ -218,7 +216,7 @@ def _run(work: Enrolment, total: int, timeout_s: float, *, quiet: bool) -> bool:
         with progress_bar("identities at rest", total, quiet=quiet) as progress:
 
             def report(counts: Mapping[PreparedState, int]) -> None:
-                progress(sum(count for state, count in counts.items() if state not in moving))
+                progress(sum(count for state, count in counts.items() if state not in MOVING))
 
             return work.run(stop, timeout_s=timeout_s, report=report)
     finally:

@@ -186,6 +186,9 @@ class Enrolment:
         return True
 
     def _follow(self, order: SignedOrder) -> None:
+        if order.id not in self._posted and order.deadline <= self._clock():
+            self._give_back(order, "its deadline passed before a gateway took it")  # signed anew by the next step
+            return
         try:
             answer = self._ask(order)
         except GatewayRefusedError as refused:

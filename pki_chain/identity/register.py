@@ -74,6 +74,12 @@ class PreparedState(StrEnum):
     ACTIVE = "active"
 
 
+MOVING: Final = frozenset(
+    {PreparedState.TO_REGISTER, PreparedState.REGISTERING, PreparedState.TO_ACTIVATE, PreparedState.ACTIVATING}
+)
+"""States that an order is due for, or on its way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An id that this operator prepared; `key` and the proofs once they came. `purpose` as in `PossessionPurpose`."""
@@ -152,6 +158,15 @@ class IdentityRegister:
     def in_state(self, state: PreparedState, limit: int) -> list[Prepared]:
         """Ids that stand there, at most so many."""
         return self._select("WHERE state = ? ORDER BY identity LIMIT ?", (state, limit))
+
+    def on_their_way(self) -> set[bytes]:
+        """Ids that wait for an order, or for its outcome."""
+        marks = ", ".join("?" for _ in MOVING)
+        rows = self._connection.execute(
+            f"SELECT identity FROM identities WHERE state IN ({marks})",  # noqa: S608 - marks only
+            tuple(MOVING),
+        )
+        return {row[0] for row in rows}
 
     def explained(self) -> list[Prepared]:
         """Ids that are not where they were meant to come to, with the reason."""

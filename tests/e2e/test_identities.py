@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -308,7 +309,9 @@ def test_an_attestation_is_believed_by_the_personaliser_s_key(operator: Stage, t
     assert operator.tally(OPERATOR, "identity", "show", identity).content["attestation"] == "personaliser"
 
 
-def enrolment(stage: Stage, register: IdentityRegister, gateways: list[str]) -> Enrolment:
+def enrolment(
+    stage: Stage, register: IdentityRegister, gateways: list[str], *, clock: Callable[[], float] = time.time
+) -> Enrolment:
     config = MemberConfig.load(stage.home(OPERATOR) / "tally.toml", {})
     consortium = config.load_consortium()
     signer = Keystore.open(config.keystore.directory, config.keystore.passphrase_file).load("registrar")
@@ -317,9 +320,10 @@ def enrolment(stage: Stage, register: IdentityRegister, gateways: list[str]) -> 
         register,
         config.member.id,
         texts=TypedTexts(consortium),
-        orders=IdentityOrders(TypedTexts(consortium), signer, client),
+        orders=IdentityOrders(TypedTexts(consortium), signer, client, clock=clock),
         gateways=client,
         ledger=LedgerClient(consortium),
+        clock=clock,
     )
 
 
@@ -347,6 +351,25 @@ def test_the_same_bytes_go_out_again_after_a_crash(operator: Stage, tmp_path: Pa
             assert found is not None
             assert (found.state, found.explanation) == (PreparedState.REGISTERED, "")
     assert {state(operator, identity) for identity in batch.cards} == {"registered"}
+
+
+def test_an_order_that_waited_too_long_is_signed_anew(operator: Stage, tmp_path: Path) -> None:
+    """No gateway answered for longer than the signature is good for."""
+    batch = prepare(operator, tmp_path, 1)
+    (identity,) = batch.cards
+    file = Path(batch.registrations(tmp_path / "r.jsonl", batch.registration(identity, batch.cards[identity])))
+    addressee = Addressee(batch.content["operator"], batch.content["registry"])
+    with IdentityRegister(MemberConfig.load(operator.home(OPERATOR) / "tally.toml", {}).identity.data) as register:
+        before = enrolment(operator, register, ["http://127.0.0.1:9"], clock=lambda: time.time() - 7_200)
+        assert [before.take_registration(line) for line in load_registrations(file, addressee)] == [""]
+        with pytest.raises(LedgerUnavailableError):
+            before.step()
+        (stale,) = register.open_orders()
+        assert stale.deadline < time.time()
+        now = enrolment(operator, register, list(operator.gateways.values()))
+        assert not now.step()
+        assert now.run(threading.Event(), timeout_s=60)
+    assert state(operator, identity) == "registered"
 
 
 def test_killed_in_the_middle(operator: Stage, tmp_path: Path) -> None:
