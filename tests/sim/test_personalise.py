@@ -8,6 +8,7 @@ import json
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,6 @@ def _batch(identities: int = 3, **changes: Any) -> Batch:
 
 
 def _card(**image: Any) -> EmulatedCard:
-    from dataclasses import replace  # noqa: PLC0415
-
     return EmulatedCard(MemoryStore(replace(new_image(), **image)))
 
 
@@ -502,6 +501,63 @@ def test_the_agents_app_is_let_in_where_the_card_has_rules(tmp_path: Path) -> No
     assert "no ARA-M" in second.detail
     stored = [line["access_rule"] for line in _lines(work, "cards.jsonl")]
     assert stored == ["stored", "the card has no ARA-M"]
+
+
+class _StockCard:
+    """A card with an IoT SAFE applet of others: its AID, no PIN, keys that sign anything."""
+
+    def __init__(self, card: EmulatedCard) -> None:
+        self._card = card
+
+    @property
+    def atr(self) -> bytes:
+        return self._card.atr
+
+    def reset(self) -> None:
+        self._card.reset()
+
+    def transmit(self, raw: bytes) -> bytes:
+        foreign, ours = STOCK.application_ids[0], TALLY[0].application_ids[0]
+        if raw[1] == 0xA4 and ours in raw:
+            return b"\x6a\x82"
+        if raw[1] == 0xA4 and foreign in raw:
+            raw = b"\x00\xa4\x04\x00" + bytes((len(ours),)) + ours
+        answer = self._card.transmit(raw)
+        # the emulator's mark is an extension that stock applets have not
+        return answer.replace(bytes.fromhex("EF09800101810101830105"), b"")
+
+
+STOCK = load_profile("orange")
+
+
+def test_a_stock_card_gets_a_key_and_a_proof_only(tmp_path: Path) -> None:
+    batch, cards = (
+        _batch(2),
+        [
+            _StockCard(
+                _card(),
+            )
+            for _ in range(2)
+        ],
+    )
+    with Workplace(tmp_path / "cards", batch) as work:
+        steps = work.steps([*TALLY, STOCK], container=DEVICE_KEY)
+        reports = list(personalise(steps, [LoopbackTransport(card) for card in cards]))
+        assert [report.outcome for report in reports] == [Outcome.FINISHED] * 2
+        assert steps.take(LoopbackTransport(cards[0])).outcome is Outcome.KNOWN
+    for line in _lines(work, "registrations.jsonl")[1:]:
+        _verify_registration(batch, line)
+        assert (line["card_enforced"], line["emulator"], line["attestation"]) == (False, False, "none")
+    assert _lines(work, "pin-letters.jsonl") == []
+
+
+def test_a_stock_card_that_holds_a_key_is_refused(tmp_path: Path) -> None:
+    inner = _used(lambda card: card.applet.generate_key_pair(DEVICE_KEY))
+    with Workplace(tmp_path / "cards", _batch(1)) as work:
+        steps = work.steps([STOCK], container=DEVICE_KEY)
+        (report,) = personalise(steps, [LoopbackTransport(_StockCard(inner))])
+        assert report.outcome is Outcome.REFUSED
+        assert "holds a key already" in report.detail
 
 
 def _changed(**changes: Any) -> bytes:
