@@ -50,6 +50,13 @@ if [ "$what" = dev ]; then
   need go golang-go
   need javac openjdk-17-jdk-headless
   need mvn maven
+  # Two hosts with an IKE daemon each, for the security gateway's tests.
+  need ip iproute2
+  need ping iputils-ping
+  need swanctl strongswan-swanctl
+  [ -x /usr/sbin/charon-systemd ] || packages+=(charon-systemd)
+  [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || packages+=(libcharon-extra-plugins)
+  [ -e /usr/lib/ipsec/plugins/libstrongswan-openssl.so ] || packages+=(libstrongswan-standard-plugins)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
 fi
 if [ ${#packages[@]} -gt 0 ]; then

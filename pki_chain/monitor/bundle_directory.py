@@ -101,6 +101,11 @@ class BundleDirectory:
             raise StorageError(f"Cannot make {directory}: {error.strerror}. Choose another place.") from error
         self._recover()
 
+    @property
+    def block(self) -> int:
+        """The block that the certificates were last vouched for at; 0 before."""
+        return 0 if self._manifest is None else self._manifest.block
+
     def look(self, now: float) -> Outcome:
         """Ask once, and bring the directory up to date. Where that fails and the certificates are no longer vouched
         for, they are withdrawn. Raises `StorageError`; `TallyError` of what failed while they still are."""

@@ -41,6 +41,7 @@ COMMANDS = (
     "lot close",
     "lot show",
     "device new",
+    "ipsec sync",
     "trust export",
     "trust checkpoint",
     "trust update",

@@ -1,0 +1,121 @@
+"""`tally ipsec`: security gateways whose peers are those that the ledger says are valid."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from pki_chain.cli.bundle import load_token, stop_on_signals, stream_option, token_option
+from pki_chain.cli.member import gateway_option
+from pki_chain.cli.output import command_group, json_option
+from pki_chain.errors import ConfigurationError, TallyError
+
+
+@command_group("ipsec", short_help="Keep an IPsec security gateway's peers current.")
+def ipsec() -> None:
+    """Keep an IPsec security gateway's peers those whose certificates are valid."""
+
+
+@ipsec.command(short_help="Keep strongSwan's peers current.")
+@click.argument("settings", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@gateway_option
+@click.option(
+    "--signers",
+    "signers_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Certificates of status keys in PEM: /bundles/signers.pem of the gateways, compared once.",
+)
+@click.option("--profile", type=click.IntRange(0, 65535), default=2, show_default=True, help="Peers of this profile.")
+@click.option("--member", type=click.IntRange(0, 65535), default=0, help="Only peers from this member's lots.")
+@click.option("--suffix", default="", help="Only peers with a name in this domain.")
+@click.option(
+    "--vici",
+    "socket_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("/var/run/charon.vici"),
+    show_default=True,
+    help="The daemon's socket.",
+)
+@click.option(
+    "--interval", type=click.FloatRange(0.05, 30), default=1.0, show_default=True, help="Seconds between looks."
+)
+@click.option(
+    "--max-age",
+    type=click.FloatRange(1, 86_400 * 30),
+    default=None,
+    help="Seconds for which peers stay while no gateway answers. Default: the consortium's cut-off.",
+)
+@click.option("--once", is_flag=True, help="Look once.")
+@stream_option
+@token_option
+@json_option
+def sync(
+    settings: Path,
+    directory: Path,
+    gateways: tuple[str, ...],
+    signers_file: Path,
+    profile: int,
+    member: int,
+    suffix: str,
+    socket_path: Path,
+    interval: float,
+    max_age: float | None,
+    stream: str,
+    token_file: Path | None,
+    *,
+    once: bool,
+    as_json: bool,
+) -> None:
+    """Keep strongSwan's connections those of valid certificates, until SIGTERM or SIGINT, by SETTINGS (ipsec.toml).
+
+    DIRECTORY keeps the certificates. Who is held, revoked or expired is cut off, tunnels and all; all are when nobody
+    vouches for them any more. Connections that do not begin with `tally-` are left alone.
+    """
+    from pki_chain.ipsec.charon import Charon, CharonError
+    from pki_chain.ipsec.settings import IpsecSettings
+    from pki_chain.ipsec.sync import IpsecSync, PeerTable
+    from pki_chain.monitor.bundle_directory import BundleDirectory, Scope, load_signers
+    from pki_chain.monitor.gateway_reader import GatewayReader, Wake
+
+    token = load_token(token_file)
+    reader = GatewayReader(gateways, token)
+    scope = Scope(profile, member, suffix)
+    kept = BundleDirectory(directory, reader, load_signers(signers_file), scope, max_age_s=max_age)
+    loop = IpsecSync(PeerTable(Charon(socket_path), IpsecSettings.load(settings)), kept, directory, reader)
+    if once:
+        outcome = loop.look(time.time())
+        _say(outcome.peers, outcome.admitted, outcome.cut, as_json=as_json)
+        return
+    wake = Wake(stream, token) if stream else None
+    stop = stop_on_signals(wake.stop if wake else None)
+    if wake is not None:
+        wake.start()
+    failing = False
+    while not stop.is_set():
+        try:
+            outcome = loop.look(time.time())
+            if outcome.admitted or outcome.cut:
+                _say(outcome.peers, outcome.admitted, outcome.cut, as_json=as_json)
+            failing = False
+        except ConfigurationError:
+            raise
+        except (CharonError, TallyError) as error:
+            if not failing:
+                click.echo(f"waiting: {error.message}", err=True)
+            failing = True
+        if wake is not None:
+            wake.wait(interval)
+        else:
+            stop.wait(interval)
+
+
+def _say(peers: int, admitted: int, cut: int, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"peers": peers, "admitted": admitted, "cut": cut}))
+    else:
+        click.echo(f"{peers} peers: {admitted} let in, {cut} cut off")

@@ -1,0 +1,1 @@
+"""IPsec security gateways that take their peers from the ledger: strongSwan, through its control interface."""

@@ -1,0 +1,133 @@
+"""Keeping a security gateway's peers those whose certificates are valid on the ledger now.
+
+Two sources: signed bundles, by which alone peers are let in, and the change feed, which only ever cuts off and so need
+not be believed. Where nobody vouches for the peers any more, all are cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pki_chain.errors import TallyError
+from pki_chain.ipsec.charon import Charon
+from pki_chain.ipsec.peer import Peer, connection_name, parse_peer
+from pki_chain.ipsec.settings import IpsecSettings
+from pki_chain.monitor.bundle_directory import CURRENT, BundleDirectory
+from pki_chain.x509.errors import CertificateRefusedError
+
+_ENDS: Final = frozenset({"held", "revoked", "superseded", "expired"})
+_PAGE: Final = 1_000
+
+log = logging.getLogger(__name__)
+
+
+class Feed(Protocol):
+    """Where the change feed is read, such as `GatewayReader`."""
+
+    def read_object(self, path: str, query: Mapping[str, object]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Peers that may come in now, and how many were let in and cut off by this pass."""
+
+    peers: int
+    admitted: int
+    cut: int
+
+
+class PeerTable:
+    """Makes the daemon's connections those of the peers that may come in."""
+
+    def __init__(self, charon: Charon, settings: IpsecSettings) -> None:
+        self._charon = charon
+        self._settings = settings
+        self._known: dict[bytes, Peer] = {}
+        self._has_key = False
+
+    def reconcile(self, certificates: Iterable[bytes], now: float, *, admit: bool = True) -> Outcome:
+        """Cut off everybody who is not among these certificates or whose own has ended; then, with `admit`, let the
+        others in. What the daemon has is asked each time, so that it may be restarted. Raises `CharonError`."""
+        wanted = {peer.name: peer for peer in self._peers(certificates) if peer.is_current(now)}
+        wanted.pop(self._settings.local.name, None)
+        loaded = self._charon.connections()
+        if not loaded:
+            self._has_key = False
+        gone = (loaded | self._charon.associations()) - wanted.keys()
+        for name in sorted(gone):
+            self._charon.cut(name)
+        new = sorted(wanted.keys() - loaded) if admit else []
+        if new and not self._has_key:
+            self._charon.load_key(self._settings)
+            self._has_key = True
+        for name in new:
+            self._charon.admit(wanted[name], self._settings)
+        return Outcome(len(wanted), len(new), len(gone))
+
+    def cut(self, sha256: bytes) -> None:
+        """Cut the holder of one certificate off. Raises `CharonError`."""
+        self._charon.cut(connection_name(sha256))
+
+    def _peers(self, certificates: Iterable[bytes]) -> Iterable[Peer]:
+        """Peers of the certificates; each is parsed once, as long as it is listed."""
+        known: dict[bytes, Peer] = {}
+        for der in certificates:
+            try:
+                known[der] = self._known.get(der) or parse_peer(der)
+            except CertificateRefusedError as error:
+                log.warning("a published certificate can be no peer: %s", error)
+        self._known = known
+        return known.values()
+
+
+class IpsecSync:
+    """One pass after the other: feed, bundle, daemon."""
+
+    def __init__(self, table: PeerTable, bundle: BundleDirectory, directory: Path, feed: Feed) -> None:
+        """`directory` is the bundle's."""
+        self._table = table
+        self._bundle = bundle
+        self._directory = directory
+        self._feed = feed
+        self._cursor = "now"
+        self._block = 0
+
+    def look(self, now: float) -> Outcome:
+        """Bring the daemon up to date. Raises `CharonError`; `StorageError`. That gateways do not answer is no error
+        until what they said is too old; then all peers are cut off."""
+        self._follow()
+        try:
+            self._bundle.look(now)
+        except TallyError as error:
+            log.warning("peers stay as they are for now: %s", error)
+        # A gateway that lags behind the feed must not let in again whom the feed cut off.
+        return self._table.reconcile(self._certificates(), now, admit=self._bundle.block >= self._block)
+
+    def _follow(self) -> None:
+        """Cut off whom the feed names."""
+        try:
+            more = True
+            while more:
+                page = self._feed.read_object("/v1/changes", {"after": self._cursor, "limit": _PAGE})
+                for change in page["changes"]:
+                    self._block = max(self._block, int(change["block"]))
+                    if change["kind"] in _ENDS:
+                        self._table.cut(bytes.fromhex(change["sha256"]))
+                self._cursor, more = str(page["cursor"]), bool(page["more"])
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("a page of the feed is not of its form: %r", error)
+        except TallyError as error:
+            if error.code == "charon":
+                raise
+            log.warning("the feed is not read for now: %s", error)
+
+    def _certificates(self) -> list[bytes]:
+        folder = self._directory / CURRENT / "certificates"
+        if not folder.is_dir():
+            return []
+        return [ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii")) for path in sorted(folder.iterdir())]

@@ -1,0 +1,208 @@
+"""Two hosts in network namespaces, each with a charon of its own, and a cable between them. Needs root."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pki_chain.ipsec.charon import Charon
+from pki_chain.ipsec.settings import IpsecSettings
+from pki_chain.x509.certificate import SubjectAltName
+from pki_chain.x509.pem import encode_pem
+from pki_chain.x509.profile import SMALL_CELL, SanType
+from pki_chain.x509.self_signed import create_key, issue
+
+DAEMON = "/usr/sbin/charon-systemd"
+IS_POSSIBLE = os.geteuid() == 0 and Path(DAEMON).exists() and Path("/dev/net/tun").exists() and shutil.which("ip")
+
+CONFIGURATION = """charon-systemd {{
+  # The user-space ESP, so that this runs where the kernel has none; it must stand before kernel-netlink.
+  load = random nonce openssl sha2 hmac kdf drbg pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec \
+kernel-netlink socket-default updown vici
+  plugins {{
+    vici {{
+      socket = unix://{socket}
+    }}
+  }}
+  filelog {{
+    log {{
+      path = {log}
+      ike = 2
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A namespace, its addresses, and the daemon's socket."""
+
+    namespace: str
+    outer: str
+    inner: str
+    directory: Path
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "vici"
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command in the host, whatever comes of it."""
+        return subprocess.run(
+            ["ip", "netns", "exec", self.namespace, *command], capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def reaches(self, other: Host) -> bool:
+        """One ping through the tunnel, of at most a second."""
+        return self.run("ping", "-c", "1", "-W", "1", "-I", self.inner, other.inner).returncode == 0
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@contextmanager
+def two_hosts(directory: Path) -> Iterator[tuple[Host, Host]]:
+    """A gateway and a cell, with their daemons."""
+    tag = secrets.token_hex(3)
+    hosts = (
+        Host(f"tt-gw-{tag}", "192.0.2.1", "10.9.0.1", directory / "gateway"),
+        Host(f"tt-cell-{tag}", "192.0.2.2", "10.9.1.1", directory / "cell"),
+    )
+    daemons: list[subprocess.Popen[bytes]] = []
+    try:
+        for host in hosts:
+            host.directory.mkdir(parents=True)
+            _ip("netns", "add", host.namespace)
+            _ip("-n", host.namespace, "link", "set", "lo", "up")
+            _ip("-n", host.namespace, "addr", "add", f"{host.inner}/32", "dev", "lo")
+        ends = [f"g{tag}", f"c{tag}"]
+        _ip(
+            "link",
+            "add",
+            ends[0],
+            "netns",
+            hosts[0].namespace,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            ends[1],
+            "netns",
+            hosts[1].namespace,
+        )
+        for host, end in zip(hosts, ends, strict=True):
+            _ip("-n", host.namespace, "addr", "add", f"{host.outer}/24", "dev", end)
+            _ip("-n", host.namespace, "link", "set", end, "up")
+            daemons.append(start_daemon(host))
+        yield hosts
+    finally:
+        for daemon in daemons:
+            daemon.terminate()
+        for daemon in daemons:
+            daemon.wait(timeout=30)
+        for host in hosts:
+            subprocess.run(["ip", "netns", "del", host.namespace], check=False, capture_output=True)
+
+
+def start_daemon(host: Host) -> subprocess.Popen[bytes]:
+    """charon in the host, once its socket answers."""
+    configuration = host.directory / "strongswan.conf"
+    configuration.write_text(CONFIGURATION.format(socket=host.socket, log=host.directory / "log"))
+    with (host.directory / "output").open("wb") as output:
+        daemon = subprocess.Popen(
+            ["ip", "netns", "exec", host.namespace, DAEMON],
+            env={**os.environ, "STRONGSWAN_CONF": str(configuration)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + 30
+    while not host.socket.exists():
+        assert daemon.poll() is None, (host.directory / "output").read_text()
+        assert time.monotonic() < deadline, "charon does not start"
+        time.sleep(0.02)
+    return daemon
+
+
+def issue_for(
+    name: str, *, key: ec.EllipticCurvePrivateKey | None = None, not_before: int | None = None, lifetime_days: int = 30
+) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
+    """A small cell's certificate of this name and its key."""
+    made = key or create_key()
+    der = issue(
+        made,
+        profile=SMALL_CELL,
+        organisation="Acme Cells",
+        names=[SubjectAltName(SanType.DNS, name.encode())],
+        not_before=int(time.time()) - 60 if not_before is None else not_before,
+        lifetime_days=lifetime_days,
+    )
+    return der, made
+
+
+def write_settings(
+    host: Host, other: Host, der: bytes, key: ec.EllipticCurvePrivateKey, *, initiator: bool = False
+) -> Path:
+    """`ipsec.toml` of a host with its certificate and key."""
+    (host.directory / "own.cer").write_text(encode_pem("CERTIFICATE", der))
+    key_file = host.directory / "own.key.pem"
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    key_file.chmod(0o600)
+    path = host.directory / "ipsec.toml"
+    path.write_text(
+        f"""[local]
+certificate = "own.cer"
+key = "own.key.pem"
+
+[connection]
+version = "2"
+encap = "yes"
+local_addrs = ["{host.outer}"]
+remote_addrs = ["{other.outer if initiator else "%any"}"]
+proposals = ["aes128gcm16-prfsha256-ecp256"]
+
+[child]
+local_ts = ["{host.inner}/32"]
+remote_ts = ["{other.inner}/32"]
+esp_proposals = ["aes128gcm16-ecp256"]
+"""
+    )
+    return path
+
+
+def cell_initiates(cell: Host, name: str) -> bool:
+    """Whether the cell's connection of this name comes up within 5 s."""
+    charon = Charon(cell.socket)
+    session = charon._open()
+    try:
+        list(session.initiate({"child": "tunnel", "ike": name, "timeout": "5000"}))
+    except Exception:  # vici's CommandException, of another package
+        return False
+    finally:
+        charon.close()
+    return True
+
+
+__all__ = [
+    "IS_POSSIBLE",
+    "Host",
+    "IpsecSettings",
+    "cell_initiates",
+    "issue_for",
+    "start_daemon",
+    "two_hosts",
+    "write_settings",
+]
