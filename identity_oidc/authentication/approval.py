@@ -156,7 +156,7 @@ def build_context(challenge: StoredChallenge, granted: Sequence[str], refused: S
         "code": challenge.code,
         "code_challenge": request["code_challenge"],
         "grant_expires_at": request["grant_expires_at"],
-        "kind": "login",
+        "kind": fetched["kind"],
         "language": fetched["language"],
         "mode": fetched["mode"],
         "nonce": request["nonce"],

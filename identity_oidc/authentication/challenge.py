@@ -174,6 +174,7 @@ def _content(  # noqa: PLR0917  as above
     sso_s = min(client.single_sign_on_s, login.single_sign_on_s)
     text = consent_text(client, request.redirect_uri, items, purpose, grant_expires_at, sso_s, language)
     return {
+        "kind": "login",
         "mode": mode,
         "language": language,
         "iat": now,
@@ -205,7 +206,7 @@ def agent_view(row: Mapping[str, Any], content: Mapping[str, Any], issuer: str) 
         "issuer": issuer,
         "iat": content["iat"],
         "exp": content["exp"],
-        "kind": "login",
+        "kind": content["kind"],
         "mode": content["mode"],
         "app": content["app"],
         "request": content["request"],

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copy, copytree
 
 import pytest
 from werkzeug.serving import make_server
@@ -24,6 +25,7 @@ from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import Browser, RelyingParty, add_client, members
 
 IDENTITY = "0x" + "5a" * 32
+OTHER_IDENTITY = "0x" + "66" * 32
 
 
 class TestClock:
@@ -88,24 +90,33 @@ def clock() -> TestClock:
     return TestClock()
 
 
-@pytest.fixture
-def subscribers(tmp_path: Path) -> Iterator[SqlSubscriberBase]:
-    url = f"sqlite:///{tmp_path}/people.sqlite"
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys and invented people, made once: RSA keys take their time."""
+    directory = tmp_path_factory.mktemp("oidc")
+    for algorithm in ("ES256", "RS256"):
+        rotate(KeySettings(directory=directory / "keys"), TestClock(), algorithm)
+    url = f"sqlite:///{directory}/people.sqlite"
     create_demo_people(url)
-    assign_identities(url, [bytes.fromhex(IDENTITY[2:])])
-    base = SqlSubscriberBase.open(url)
+    assign_identities(url, [bytes.fromhex(IDENTITY[2:]), bytes.fromhex(OTHER_IDENTITY[2:])])
+    return directory
+
+
+@pytest.fixture
+def subscribers(template: Path, tmp_path: Path) -> Iterator[SqlSubscriberBase]:
+    copy(template / "people.sqlite", tmp_path / "people.sqlite")
+    base = SqlSubscriberBase.open(f"sqlite:///{tmp_path}/people.sqlite")
     yield base
     base.close()
 
 
 @pytest.fixture
 def provider(
-    tmp_path: Path, ledger: LedgerInMemory, clock: TestClock, subscribers: SqlSubscriberBase
+    tmp_path: Path, template: Path, ledger: LedgerInMemory, clock: TestClock, subscribers: SqlSubscriberBase
 ) -> Iterator[Provider]:
     with listening() as (listener, port):
         config = make_config(tmp_path, port)
-        for algorithm in ("ES256", "RS256"):
-            rotate(config.keys, clock, algorithm)
+        copytree(template / "keys", tmp_path / "keys")
         parts = Provider.open(config, clock, ledger, subscribers)
         with serving(parts, listener):
             yield parts
