@@ -59,6 +59,7 @@ class Stage:
     count: int
     ledger: str = ""
     gateways: dict[str, str] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
     validators: dict[str, Daemon] = field(default_factory=dict)
     lot: int = 0
     figures: list[tuple[str, str, str]] = field(default_factory=list)
@@ -173,6 +174,8 @@ def raise_stage(stage: Stage) -> None:
     for member, port in ports.items():
         arguments += ["--port", f"{member}={port}"]
     stage.processes.run(arguments, stage.root)
+    for member in ports:
+        stage.streams[member] = f"http://127.0.0.1:{_set_stream_port(stage.home(member) / 'tally.toml')}"
     # One member's validator is careless: it has no rules of its own beside the check of the certificate.
     (stage.home(OEM) / "rules.toml").write_text("[rules]\n", encoding="utf-8")
     for member in MEMBERS:
@@ -180,6 +183,13 @@ def raise_stage(stage: Stage) -> None:
     for member in stage.gateways:
         stage.processes.daemon(f"gateway {member}", ("gateway", "run"), stage.home(member))
     wait_for_gateways(stage)
+
+
+def _set_stream_port(settings: Path) -> int:
+    port = free_port()
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("[gateway]\n", f"[gateway]\nstream_port = {port}\n"), encoding="utf-8")
+    return port
 
 
 def wait_for_gateways(stage: Stage) -> None:

@@ -34,7 +34,10 @@ class _Cut:
 
 @dataclass(slots=True)
 class _Signed:
+    """What was made for one block."""
+
     block: int = -1
+    deltas: dict[tuple[int, int, int], dict[int, list[CrlEntry]]] = field(default_factory=dict)
     lists: dict[tuple[CrlScope, int | None, bytes], bytes] = field(default_factory=dict)
 
 
@@ -97,8 +100,12 @@ class CrlAnswers:
         return cut
 
     def _since(self, scope: CrlScope, base: int) -> list[CrlEntry]:
-        listings = self._change_log.listed_since(scope.profile, self._change_log.end(base))
-        return _by_part(listings, scope.parts).get(scope.part, [])
+        """What changed since a base, read once for all parts."""
+        place = (scope.profile, scope.parts, base)
+        if place not in self._signed.deltas:
+            listings = self._change_log.listed_since(scope.profile, self._change_log.end(base))
+            self._signed.deltas[place] = _by_part(listings, scope.parts)
+        return self._signed.deltas[place].get(scope.part, [])
 
 
 def _by_part(listings: Iterable[Listing], parts: int) -> dict[int, list[CrlEntry]]:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pki_chain.errors import TallyError
 from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.ocsp_answers import MAX_REQUEST_BYTES, REQUEST_TYPE, OcspAnswer, OcspCache, read_path
 from pki_chain.gateway.ocsp_answers import MEDIA_TYPE as OCSP_MEDIA_TYPE
-from pki_chain.gateway.ocsp_answers import REQUEST_TYPE, OcspAnswer, OcspCache, read_path
 from pki_chain.gateway.problems import MEDIA_TYPE, problem
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusAnswers
@@ -38,6 +38,9 @@ Headers = list[tuple[bytes, bytes]]
 MAX_BODY_BYTES: Final = 256 * 1024
 BODY_TIMEOUT_S: Final = 10.0
 MAX_BODIES_A_CLIENT: Final = 16
+MAX_OCSP_BODIES_A_CLIENT: Final = 256
+"""These are small, and come at once from a gateway's many peers."""
+
 THREADS: Final = 8
 
 _STATUS_PATH: Final = re.compile(r"/v1/certificates/([0-9a-f]{64})/status")
@@ -121,7 +124,7 @@ class Front:
             except OcspRequestError:
                 return b""
         if method == "POST" and path == _OCSP_PATH[:-1] and (b"content-type", _OCSP_TYPE) in scope["headers"]:
-            return await self._body(scope, receive)
+            return await self._body(scope, receive, MAX_REQUEST_BYTES, MAX_OCSP_BODIES_A_CLIENT)
         return None
 
     async def _send_ocsp(self, send: Send, answer: OcspAnswer) -> None:
@@ -130,20 +133,22 @@ class Front:
         headers = [(b"content-type", OCSP_MEDIA_TYPE.encode()), _NO_SNIFFING, caching]
         await _send(send, 200, [*headers, _length(answer.content)], answer.content)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(
+        self, scope: Scope, receive: Receive, most_bytes: int = MAX_BODY_BYTES, most_bodies: int = MAX_BODIES_A_CLIENT
+    ) -> bytes:
         if "//" in scope["path"]:  # Flask would take it for another path or send the client to one
             raise _NotTakenError(404, "no-such-route", "There is nothing at this path. See /openapi.json.")
         if scope["method"] in {"GET", "HEAD"}:
             return b""
         client = subscriber((scope.get("client") or ("unknown",))[0])
-        if self._arriving[client] >= MAX_BODIES_A_CLIENT:
+        if self._arriving[client] >= most_bodies:
             raise _NotTakenError(
                 503, "busy", "Too many bodies arrive from this address at once. Send it again in a moment."
             )
         self._arriving[client] += 1
         try:
             async with asyncio.timeout(self._body_timeout_s):
-                return await _receive_body(receive)
+                return await _receive_body(receive, most_bytes)
         except TimeoutError:
             raise _NotTakenError(
                 408, "too-slow", f"The body did not arrive within {self._body_timeout_s:g} s. Send it again."
@@ -204,15 +209,15 @@ def wsgi_environ(scope: Scope, body: bytes) -> WSGIEnvironment:
     return environ
 
 
-async def _receive_body(receive: Receive) -> bytes:
+async def _receive_body(receive: Receive, most_bytes: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise _NotTakenError(400, "cut-off", "The body broke off. Send it again.")
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _NotTakenError(413, "body-too-large", f"The body is longer than {MAX_BODY_BYTES} bytes. Split it.")
+        if len(body) > most_bytes:
+            raise _NotTakenError(413, "body-too-large", f"The body is longer than {most_bytes} bytes. Split it.")
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,14 @@ from pki_chain.index.errors import NotReadyError
 from pki_chain.index.queries import ReadModel, facts_of
 from pki_chain.ports import Status
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
-from pki_chain.status.ocsp import ResponseStatus, SingleResponse, encode_failure, encode_response, is_about
+from pki_chain.status.ocsp import (
+    ResponseStatus,
+    SingleResponse,
+    encode_failure,
+    encode_response,
+    encode_single,
+    is_about,
+)
 from pki_chain.status.ocsp_request import CertId, OcspRequest, OcspRequestError, parse_ocsp_request
 from pki_chain.status.status_key import StatusKeys
 
@@ -53,24 +61,26 @@ class OcspAnswers:
         """The answer to a request, an error of OCSP included: it always has one."""
         try:
             request = parse_ocsp_request(content)
-            return self.sign(request)[0]
+            with self._read_model.snapshot():
+                moment = self._freshness.moment()
+                singles = [self.single(each, moment) for each in request.certificates]
+            return self.sign(request, singles, moment)
         except TallyError as error:
             return failure_of(error)
 
-    def sign(self, request: OcspRequest) -> tuple[OcspAnswer, Moment]:
-        """A fresh answer. Raises `StaleError`, `NotReadyError`, `IndexFaultError`, `NoStatusKeyError`."""
+    def sign(self, request: OcspRequest, singles: Sequence[bytes], moment: Moment) -> OcspAnswer:
+        """The answer of these. Raises `NoStatusKeyError`."""
         now = int(self._freshness.now())
-        key = self._keys.signer(now)
-        with self._read_model.snapshot():
-            moment = self._freshness.moment()
-            next_update = moment.block.time + moment.cut_off_s
-            this_update = min(moment.block.time, now)
-            responses = [
-                SingleResponse(each, *self._status(each, moment.block.time), this_update, next_update)
-                for each in request.certificates
-            ]
-        answer = encode_response(key, now, responses, request.nonce)
-        return OcspAnswer(answer, 0 if request.nonce is not None else moment.cache_s), moment
+        answer = encode_response(self._keys.signer(now), now, singles, request.nonce)
+        return OcspAnswer(answer, 0 if request.nonce is not None else moment.cache_s)
+
+    def single(self, certificate: CertId, moment: Moment) -> bytes:
+        """What is said about one certificate as of a moment, in DER; the caller holds the snapshot."""
+        sha256, status = self._status(certificate, moment.block.time)
+        this_update = min(moment.block.time, int(self._freshness.now()))
+        return encode_single(
+            SingleResponse(certificate, sha256, status, this_update, moment.block.time + moment.cut_off_s)
+        )
 
     def _status(self, certificate: CertId, block_time: int) -> tuple[bytes | None, CertificateStatus]:
         """SHA-256 of the DER, and status. Where several certificates have one CertID, which only their own maker can
@@ -87,14 +97,25 @@ class OcspAnswers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Single:
+    """What was said about one certificate, as of a block of this time."""
+
     content: bytes
     block_time: int
-    keys: tuple[bytes, ...]
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """An answer without nonce; it holds as long as all that it says does."""
+
+    content: bytes
+    singles: tuple[tuple[bytes, _Single], ...]
 
 
 class OcspCache:
-    """Answers without nonce that were signed before, for one thread. An event drops those that it makes untrue."""
+    """Answers from what was said before, for one thread. An event drops what it makes untrue; what is left is said
+    again for a while, under a new signature where there is a nonce."""
 
     def __init__(
         self, answers: OcspAnswers, read_model: ReadModel, change_log: ChangeLog, freshness: Freshness
@@ -103,8 +124,9 @@ class OcspCache:
         self._read_model = read_model
         self._change_log = change_log
         self._freshness = freshness
-        self._kept: dict[bytes, _Kept] = {}
+        self._singles: dict[bytes, _Single] = {}
         self._by_key: dict[bytes, set[bytes]] = {}
+        self._signed: dict[bytes, _Signed] = {}
         self._version = -1
         self._position = -1
         self._moment: Moment | None = None
@@ -113,18 +135,38 @@ class OcspCache:
         """As `OcspAnswers.answer`."""
         try:
             moment = self._look()
-            kept = self._kept.get(content)
-            if kept is not None and self._freshness.now() - kept.block_time < _KEPT_S:
-                return OcspAnswer(kept.content, moment.cache_s)
+            signed = self._signed.get(content)
+            if signed is not None and all(self._holds(encoded, single) for encoded, single in signed.singles):
+                return OcspAnswer(signed.content, moment.cache_s)
             request = parse_ocsp_request(content)
-            answer, moment = self._answers.sign(request)
+            singles = tuple((each.encoded, self._single(each, moment)) for each in request.certificates)
+            answer = self._answers.sign(request, [single.content for _, single in singles], moment)
         except TallyError as error:
             return failure_of(error)
         if request.nonce is None:
-            self._keep(
-                content, _Kept(answer.content, moment.block.time, tuple(x.key_hash for x in request.certificates))
-            )
+            if len(self._signed) >= _MAX_KEPT:
+                del self._signed[next(iter(self._signed))]
+            self._signed[content] = _Signed(answer.content, singles)
         return answer
+
+    def _holds(self, encoded: bytes, single: _Single) -> bool:
+        return self._singles.get(encoded) is single and self._freshness.now() - single.block_time < _KEPT_S
+
+    def _single(self, certificate: CertId, moment: Moment) -> _Single:
+        kept = self._singles.get(certificate.encoded)
+        if kept is not None and self._holds(certificate.encoded, kept):
+            return kept
+        with self._read_model.snapshot():  # a block may have come since the look; then what is said is of that one
+            if self._read_model.version() != self._version:
+                moment = self._freshness.moment()
+            content = self._answers.single(certificate, moment)
+        while len(self._singles) >= _MAX_KEPT:
+            self._forget(next(iter(self._singles)))
+        self._forget(certificate.encoded)
+        made = _Single(content, moment.block.time, certificate.key_hash)
+        self._singles[certificate.encoded] = made
+        self._by_key.setdefault(certificate.key_hash, set()).add(certificate.encoded)
+        return made
 
     def _look(self) -> Moment:
         """The moment now; what is kept and no longer true is dropped. Raises as `Freshness.moment`."""
@@ -136,36 +178,29 @@ class OcspCache:
             moment, position = self._freshness.moment(), self._change_log.position()
             if position < self._position:
                 self._drop_all()
-            elif position > self._position and self._kept:
+            elif position > self._position and self._singles:
                 changed = self._change_log.changed_keys(self._position, _MAX_CHANGES)
                 self._drop(changed) if len(changed) < _MAX_CHANGES else self._drop_all()
         self._version, self._position, self._moment = version, position, moment
         return moment
 
-    def _keep(self, content: bytes, kept: _Kept) -> None:
-        while len(self._kept) >= _MAX_KEPT:
-            self._forget(next(iter(self._kept)))
-        self._forget(content)
-        self._kept[content] = kept
-        for key in kept.keys:
-            self._by_key.setdefault(key, set()).add(content)
-
-    def _forget(self, content: bytes) -> None:
-        kept = self._kept.pop(content, None)
-        for key in () if kept is None else kept.keys:
-            with_key = self._by_key.get(key, set())
-            with_key.discard(content)
+    def _forget(self, encoded: bytes) -> None:
+        single = self._singles.pop(encoded, None)
+        if single is not None:
+            with_key = self._by_key[single.key_hash]
+            with_key.discard(encoded)
             if not with_key:
-                self._by_key.pop(key, None)
+                del self._by_key[single.key_hash]
 
     def _drop(self, changed: list[bytes]) -> None:
         for key in changed:
-            for content in tuple(self._by_key.get(key, ())):
-                self._forget(content)
+            for encoded in tuple(self._by_key.get(key, ())):
+                self._forget(encoded)
 
     def _drop_all(self) -> None:
-        self._kept.clear()
+        self._singles.clear()
         self._by_key.clear()
+        self._signed.clear()
 
 
 def failure_of(error: TallyError) -> OcspAnswer:

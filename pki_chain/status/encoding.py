@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from pki_chain.x509.der import (
@@ -70,6 +71,7 @@ def bit_string(content: bytes) -> bytes:
     return element(BIT_STRING, b"\0", content)
 
 
+@lru_cache(maxsize=1_024)
 def generalized_time(seconds: int) -> bytes:
     """Seconds since 1970 as YYYYMMDDHHMMSSZ."""
     return element(GENERALIZED_TIME, _moment(seconds, "%Y%m%d%H%M%SZ"))

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from pki_chain.ports import Status
@@ -25,6 +26,8 @@ BASIC: Final = bytes.fromhex("2b0601050507300101")
 CERT_HASH: Final = bytes.fromhex("2b2408030d")
 """CertHash, 1.3.36.8.3.13: which certificate an answer is about. Source: Common PKI 2.0, part 4, §3.1.2."""
 
+_BASIC_TYPE: Final = encoding.object_identifier(BASIC)
+_SUCCESSFUL: Final = encoding.enumerated(0)
 _GOOD: Final = bytes((0x80, 0))
 _UNKNOWN: Final = bytes((0x82, 0))
 _REVOKED_TAG: Final = 1
@@ -60,30 +63,34 @@ def encode_failure(status: ResponseStatus) -> bytes:
     return encoding.sequence(encoding.enumerated(status))
 
 
-def encode_response(
-    key: StatusKey, produced_at: int, responses: Sequence[SingleResponse], nonce: bytes | None
-) -> bytes:
-    """A signed answer with the signer's certificate; the nonce is repeated."""
+def encode_response(key: StatusKey, produced_at: int, responses: Sequence[bytes], nonce: bytes | None) -> bytes:
+    """A signed answer of these (`encode_single`) with the signer's certificate; the nonce is repeated."""
     extensions = b""
     if nonce is not None:
         repeated = encoding.extension(NONCE, encoding.octet_string(nonce))
         extensions = encoding.explicit(1, encoding.sequence(repeated))
     data = encoding.sequence(
-        encoding.explicit(2, encoding.octet_string(key.key_sha1)),
+        _responder_id(key.key_sha1),
         encoding.generalized_time(produced_at),
-        encoding.sequence(*map(_encode_single, responses)),
+        encoding.sequence(*responses),
         extensions,
     )
     basic = encoding.sequence(
-        data,
-        ECDSA_WITH_SHA256,
-        encoding.bit_string(key.sign(data)),
-        encoding.explicit(0, encoding.sequence(key.certificate)),
+        data, ECDSA_WITH_SHA256, encoding.bit_string(key.sign(data)), _certificates(key.certificate)
     )
     return encoding.sequence(
-        encoding.enumerated(0),
-        encoding.explicit(0, encoding.sequence(encoding.object_identifier(BASIC), encoding.octet_string(basic))),
+        _SUCCESSFUL, encoding.explicit(0, encoding.sequence(_BASIC_TYPE, encoding.octet_string(basic)))
     )
+
+
+@lru_cache(maxsize=8)
+def _responder_id(key_sha1: bytes) -> bytes:
+    return encoding.explicit(2, encoding.octet_string(key_sha1))
+
+
+@lru_cache(maxsize=8)
+def _certificates(certificate: bytes) -> bytes:
+    return encoding.explicit(0, encoding.sequence(certificate))
 
 
 def is_about(certificate: CertId, issuer: bytes) -> bool:
@@ -93,7 +100,8 @@ def is_about(certificate: CertId, issuer: bytes) -> bool:
     return certificate.name_hash == hashlib.sha256(issuer).digest()
 
 
-def _encode_single(response: SingleResponse) -> bytes:
+def encode_single(response: SingleResponse) -> bytes:
+    """What is said about one certificate, as it stands in an answer."""
     return encoding.sequence(
         response.certificate.encoded,
         _encode_status(response.status),

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [issue] [gas] [serving] [sim] [proof]`: measure, write build/bench.json, print a table."""
+"""`python -m tests.bench [SECTION]...`, of those in SECTIONS or all: measure, write build/bench.json, print a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import agent, gas, issuing, proofs, serving, sim
+from tests.bench import agent, gas, issuing, proofs, relying, serving, sim
 from tests.bench.figures import Figure, write
 
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
     "sim": sim.measure,
     "agent": agent.measure,
     "proof": proofs.measure,
+    "relying": relying.measure,
 }
 
 

@@ -101,9 +101,9 @@ def _status(stage: Stage) -> Iterator[Figure]:
     yield Figure("status", "time of the 99th of 100 requests", tail, "ms")
 
 
-def _wrk(address: str) -> tuple[float, int, float]:
+def _wrk(address: str, *more: str) -> tuple[float, int, float]:
     """Requests a second, requests, 99th percentile in ms; an answer other than 2xx is an error."""
-    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{_WRK_S}s", "--latency", address]
+    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{_WRK_S}s", "--latency", *more, address]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     assert "Non-2xx" not in text, text
     assert "Socket errors" not in text, text

@@ -287,7 +287,7 @@ def test_the_cache_is_bounded(publishing: Gateway, monkeypatch: pytest.MonkeyPat
     cache = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
     for der in certificates(3):
         cache.answer(request([der]))
-    assert (len(cache._kept), len(cache._by_key)) == (2, 2)
+    assert (len(cache._singles), len(cache._by_key), len(cache._signed)) == (2, 2, 2)
 
 
 # Keys
