@@ -11,8 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,15 @@ from eth_hash.auto import keccak
 from identity_oidc.subscribers.base import IdentityId
 from identity_oidc.subscribers.demo import assign_identities, create_demo_people, load_demo_people
 from identity_oidc.subscribers.sql import SqlSubscriberBase
-from pki_chain.chain.ledger import LedgerClient
-from pki_chain.chain.signer import Keystore
-from pki_chain.chain.typed_data import TypedTexts
-from pki_chain.config import MemberConfig
 from pki_chain.demo.processes import Result
 from pki_chain.demo.stage import OPERATOR, VENDOR, Stage
 from pki_chain.errors import LedgerUnavailableError
-from pki_chain.identity.card_files import Addressee, load_registrations
-from pki_chain.identity.enrolment import Enrolment
-from pki_chain.identity.orders import IdentityOrders
+from pki_chain.identity.card_files import load_registrations
 from pki_chain.identity.register import IdentityRegister, PreparedState
 from pki_chain.identity.watch import GatewayWatch
-from pki_chain.station.gateway_client import GatewayClient
 from sim_applet_tools.emulator.image import new_image
 from sim_applet_tools.emulator.keystore import EncryptedFileStore
+from tests.e2e.identity_desk import Batch, Desk
 from tests.identity.cards import TestCard, write_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chain, pytest.mark.xdist_group("identities")]
@@ -47,53 +39,16 @@ REFUSED, NOT_FOUND, BAD_INPUT, CONFIGURATION, TRY_AGAIN = 77, 66, 65, 78, 75
 PIN = "246810"
 
 
-@dataclass
-class Batch:
-    """A batch of the operator and the cards that were made for it, in the test's own hands."""
-
-    file: Path
-    content: dict[str, Any]
-    cards: dict[str, TestCard]
-
-    def proof(self, identity: str, card: TestCard, purpose: str = "register", **words: str) -> str:
-        """What a card signs, computed from the batch file alone, as a personaliser does."""
-        template = self.content[purpose]
-        own = {"identity": identity, "x": "0x" + card.x.hex(), "y": "0x" + card.y.hex(), **words}
-        packed = b"".join(bytes.fromhex(own.get(word, word)[2:]) for word in template["words"])
-        separator = bytes.fromhex(template["domain_separator"][2:])
-        return card.sign(keccak(b"\x19\x01" + separator + keccak(packed)))
-
-    def header(self, what: str) -> dict[str, Any]:
-        return {
-            "format": f"tally-identity-{what}/1",
-            "operator": self.content["operator"],
-            "registry": self.content["registry"],
-        }
-
-    def registration(self, identity: str, card: TestCard, **changes: Any) -> dict[str, Any]:
-        return {
-            "identity": identity,
-            "key": card.jwk,
-            "proof": self.proof(identity, card),
-            "attestation": "none",
-            "card_enforced": True,
-            "emulator": False,
-            **changes,
-        }
-
-    def registrations(self, path: Path, *lines: dict[str, Any]) -> str:
-        return str(write_lines(path, self.header("registrations"), *lines))
-
-    def activations(self, path: Path, *identities: str) -> str:
-        lines = [{"identity": each, "proof": self.proof(each, self.cards[each], "activate")} for each in identities]
-        return str(write_lines(path, self.header("activations"), *lines))
-
-
 @pytest.fixture(scope="module")
 def operator(shared_stage: Stage) -> Stage:
     """A stage whose operator has a registrar."""
     shared_stage.tally(OPERATOR, "consortium", "account", "add", "registrar", "--role", "registrar")
     return shared_stage
+
+
+@pytest.fixture(scope="module")
+def desk(operator: Stage) -> Desk:
+    return Desk(operator)
 
 
 def prepare(stage: Stage, directory: Path, count: int = 1, *more: str) -> Batch:
@@ -104,32 +59,36 @@ def prepare(stage: Stage, directory: Path, count: int = 1, *more: str) -> Batch:
 
 
 @pytest.fixture
-def batch(operator: Stage, tmp_path: Path) -> Batch:
-    return prepare(operator, tmp_path, 2)
+def batch(desk: Desk, tmp_path: Path) -> Batch:
+    return desk.prepare(tmp_path, 2)
 
 
 @pytest.fixture
-def registered(operator: Stage, batch: Batch, tmp_path: Path) -> Batch:
+def registered(desk: Desk, batch: Batch, tmp_path: Path) -> Batch:
+    """A batch whose two cards are registered; by the library, as each command costs a second."""
     lines = [batch.registration(*pair) for pair in batch.cards.items()]
-    result = operator.tally(OPERATOR, "identity", "register", batch.registrations(tmp_path / "r.jsonl", *lines))
-    assert result.content["refused"] == {}
+    desk.register(batch.registrations(tmp_path / "r.jsonl", *lines))
     return batch
 
 
 @pytest.fixture
-def active(operator: Stage, registered: Batch, tmp_path: Path) -> str:
+def active(desk: Desk, registered: Batch, tmp_path: Path) -> str:
     """An identity that is active."""
     first = next(iter(registered.cards))
-    operator.tally(OPERATOR, "identity", "activate", registered.activations(tmp_path / "a.jsonl", first))
+    desk.activate(registered.activations(tmp_path / "a.jsonl", first))
     return first
 
 
 def state(stage: Stage, identity: str) -> str:
-    return str(stage.tally(OPERATOR, "identity", "show", identity).content["state"])
+    return str(stage.get(f"/v1/identities/{identity}")["state"])
 
 
-def test_from_ids_to_an_active_identity(operator: Stage, registered: Batch, tmp_path: Path) -> None:
+def test_from_ids_to_an_active_identity(operator: Stage, tmp_path: Path) -> None:
+    registered = prepare(operator, tmp_path, 2)
     first, second = registered.cards
+    lines = [registered.registration(*pair) for pair in registered.cards.items()]
+    file = registered.registrations(tmp_path / "r.jsonl", *lines)
+    assert operator.tally(OPERATOR, "identity", "register", file).content["refused"] == {}
     shown = operator.tally(OPERATOR, "identity", "show", first).content
     assert shown["state"] == "registered"
     assert shown["key"] == registered.cards[first].jwk
@@ -178,9 +137,9 @@ def test_what_cards_sign_is_checked_before_anything_is_sent(operator: Stage, bat
     assert "none that this operator prepared" in result.content["refused"][unknown]
 
 
-def test_a_key_belongs_to_one_identity(operator: Stage, registered: Batch, tmp_path: Path) -> None:
+def test_a_key_belongs_to_one_identity(operator: Stage, desk: Desk, registered: Batch, tmp_path: Path) -> None:
     """The ledger says so, and the operator reads its reason."""
-    other = prepare(operator, tmp_path, 1)
+    other = desk.prepare(tmp_path, 1)
     identity = next(iter(other.cards))
     taken = next(iter(registered.cards.values()))
     path = other.registrations(tmp_path / "t.jsonl", other.registration(identity, taken))
@@ -275,9 +234,9 @@ def test_replacement_of_a_lost_card_waits(operator: Stage, active: str, tmp_path
     assert "no replacement waits" in nothing.error
 
 
-def test_an_attestation_is_believed_by_the_personaliser_s_key(operator: Stage, tmp_path: Path) -> None:
+def test_an_attestation_is_believed_by_the_personaliser_s_key(operator: Stage, desk: Desk, tmp_path: Path) -> None:
     """Emulated cards are never attested; so the personaliser's own word is made here, over a card of the test."""
-    batch = prepare(operator, tmp_path, 1)
+    batch = desk.prepare(tmp_path, 1)
     identity, card = next(iter(batch.cards.items()))
     line = batch.registration(identity, card, attestation="personaliser")
     path = batch.registrations(tmp_path / "registrations.jsonl", line)
@@ -309,34 +268,15 @@ def test_an_attestation_is_believed_by_the_personaliser_s_key(operator: Stage, t
     assert operator.tally(OPERATOR, "identity", "show", identity).content["attestation"] == "personaliser"
 
 
-def enrolment(
-    stage: Stage, register: IdentityRegister, gateways: list[str], *, clock: Callable[[], float] = time.time
-) -> Enrolment:
-    config = MemberConfig.load(stage.home(OPERATOR) / "tally.toml", {})
-    consortium = config.load_consortium()
-    signer = Keystore.open(config.keystore.directory, config.keystore.passphrase_file).load("registrar")
-    client = GatewayClient(gateways)
-    return Enrolment(
-        register,
-        config.member.id,
-        texts=TypedTexts(consortium),
-        orders=IdentityOrders(TypedTexts(consortium), signer, client, clock=clock),
-        gateways=client,
-        ledger=LedgerClient(consortium),
-        clock=clock,
-    )
-
-
-def test_the_same_bytes_go_out_again_after_a_crash(operator: Stage, tmp_path: Path) -> None:
+def test_the_same_bytes_go_out_again_after_a_crash(operator: Stage, desk: Desk, tmp_path: Path) -> None:
     """Signed and stored while no gateway answers; the next process sends that, and twice does no harm."""
-    batch = prepare(operator, tmp_path, 2)
+    batch = desk.prepare(tmp_path, 2)
     lines = [batch.registration(*pair) for pair in batch.cards.items()]
     file = Path(batch.registrations(tmp_path / "r.jsonl", *lines))
-    addressee = Addressee(batch.content["operator"], batch.content["registry"])
-    data = MemberConfig.load(operator.home(OPERATOR) / "tally.toml", {}).identity.data
+    data = desk.config.identity.data
     with IdentityRegister(data) as register:
-        work = enrolment(operator, register, ["http://127.0.0.1:9"])
-        assert [work.take_registration(line) for line in load_registrations(file, addressee)] == ["", ""]
+        work = desk.enrolment(register, ["http://127.0.0.1:9"])
+        assert [work.take_registration(line) for line in load_registrations(file, desk.addressee)] == ["", ""]
         with pytest.raises(LedgerUnavailableError):
             work.step()
         (signed,) = register.open_orders()
@@ -345,7 +285,7 @@ def test_the_same_bytes_go_out_again_after_a_crash(operator: Stage, tmp_path: Pa
         both = list(operator.gateways.values())
         posted = [requests.post(f"{each}/v1/orders", json=dict(signed.content), timeout=30) for each in both]
         assert {response.status_code for response in posted} == {202}
-        assert enrolment(operator, register, both).run(threading.Event(), timeout_s=60)
+        assert desk.enrolment(register, both).run(threading.Event(), timeout_s=60)
         for identity in batch.cards:
             found = register.find(bytes.fromhex(identity[2:]))
             assert found is not None
@@ -353,32 +293,31 @@ def test_the_same_bytes_go_out_again_after_a_crash(operator: Stage, tmp_path: Pa
     assert {state(operator, identity) for identity in batch.cards} == {"registered"}
 
 
-def test_an_order_that_waited_too_long_is_signed_anew(operator: Stage, tmp_path: Path) -> None:
+def test_an_order_that_waited_too_long_is_signed_anew(operator: Stage, desk: Desk, tmp_path: Path) -> None:
     """No gateway answered for longer than the signature is good for."""
-    batch = prepare(operator, tmp_path, 1)
+    batch = desk.prepare(tmp_path, 1)
     (identity,) = batch.cards
     file = Path(batch.registrations(tmp_path / "r.jsonl", batch.registration(identity, batch.cards[identity])))
-    addressee = Addressee(batch.content["operator"], batch.content["registry"])
-    with IdentityRegister(MemberConfig.load(operator.home(OPERATOR) / "tally.toml", {}).identity.data) as register:
-        before = enrolment(operator, register, ["http://127.0.0.1:9"], clock=lambda: time.time() - 7_200)
-        assert [before.take_registration(line) for line in load_registrations(file, addressee)] == [""]
+    with IdentityRegister(desk.config.identity.data) as register:
+        before = desk.enrolment(register, ["http://127.0.0.1:9"], clock=lambda: time.time() - 7_200)
+        assert [before.take_registration(line) for line in load_registrations(file, desk.addressee)] == [""]
         with pytest.raises(LedgerUnavailableError):
             before.step()
         (stale,) = register.open_orders()
         assert stale.deadline < time.time()
-        now = enrolment(operator, register, list(operator.gateways.values()))
+        now = desk.enrolment(register)
         assert not now.step()
         assert now.run(threading.Event(), timeout_s=60)
     assert state(operator, identity) == "registered"
 
 
-def test_killed_in_the_middle(operator: Stage, tmp_path: Path) -> None:
+def test_killed_in_the_middle(operator: Stage, desk: Desk, tmp_path: Path) -> None:
     """Whatever was taken in when it was killed comes to the ledger with the next run, each once."""
-    batch = prepare(operator, tmp_path, 120)
+    batch = desk.prepare(tmp_path, 120)
     lines = [batch.registration(*pair) for pair in batch.cards.items()]
     path = batch.registrations(tmp_path / "r.jsonl", *lines)
     arguments = [sys.executable, "-m", "pki_chain.cli.main", "identity", "register", path, "--json"]
-    data = MemberConfig.load(operator.home(OPERATOR) / "tally.toml", {}).identity.data
+    data = desk.config.identity.data
     process = subprocess.Popen(
         arguments, cwd=operator.home(OPERATOR), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -401,8 +340,8 @@ def _open_orders(data: Path) -> int:
     return int(count)
 
 
-def test_one_process_at_a_time(operator: Stage) -> None:
-    data = MemberConfig.load(operator.home(OPERATOR) / "tally.toml", {}).identity.data
+def test_one_process_at_a_time(operator: Stage, desk: Desk) -> None:
+    data = desk.config.identity.data
     with IdentityRegister(data):
         busy = operator.tally(OPERATOR, "identity", "register", expected=(CONFIGURATION,))
     assert "another process" in busy.error
