@@ -24,7 +24,8 @@ from sim_applet_tools.iot_safe.signature_check import SeenInMemory
 from sim_applet_tools.profiles import load_profile
 from sim_applet_tools.transport.loopback import LoopbackTransport, RawCard
 from tests.agent.ledger import Ledger
-from tests.agent.provider import Provider, serve
+from tests.agent.provider import Provider
+from tests.agent.provider_http import serve
 from tests.sim.card_targets import fresh_emulator
 
 PIN = "65432100"

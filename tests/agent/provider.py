@@ -11,12 +11,10 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwe
@@ -220,7 +218,7 @@ class Provider:
         self.proofs_seen.add(claims["jti"])
         return jkt, key
 
-    def _agent(self, headers: Any, method: str, path: str) -> AgentOf:
+    def caller(self, headers: Any, method: str, path: str) -> AgentOf:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         agent = self.agents.get(token)
         if scheme != "DPoP" or agent is None:
@@ -369,7 +367,7 @@ class Provider:
             return 200, self.configuration()
         if (method, path) == ("POST", "/agent/v1/enrolments"):
             return 201, self.enrol(headers, body)
-        agent = self._agent(headers, method, path)
+        agent = self.caller(headers, method, path)
         routes: dict[str, tuple[int, Callable[[], dict[str, Any] | None]]] = {
             "DELETE /agent/v1/enrolments/current": (204, lambda: self.leave(agent)),
             "GET /agent/v1/inbox": (200, lambda: self.inbox(agent)),
@@ -388,112 +386,3 @@ class Provider:
 def _handles(login: Login) -> set[str]:
     ways = {"local": {login.local_handle}, "remote": {login.remote_handle, login.inbox_handle}}
     return ways.get(login.challenge["mode"], {login.inbox_handle})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    provider: Provider
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        if path == "/complete":
-            cookie = self.headers.get("Cookie", "").removeprefix("__Host-session=")
-            done = self.provider.complete(parse_qs(query).get("c", [""])[0], cookie)
-            return self._send(200 if done else 403, {"complete": done})
-        if path == "/agent/v1/wake":
-            return self._stream()
-        return self._api()
-
-    def do_POST(self) -> None:
-        self._api()
-
-    def do_DELETE(self) -> None:
-        self._api()
-
-    def _api(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        try:
-            with self.provider.lock:
-                status, document = self.provider.answer(self.command, self.path, self.headers, raw)
-        except RefusedError as error:
-            return self._refuse(error)
-        return self._send(status, None if document is None else self.provider.bend_answer(document))
-
-    def _stream(self) -> None:
-        """Wake-ups, each of which says `look` and nothing else."""
-        try:
-            with self.provider.lock:
-                self.provider._agent(self.headers, "GET", "/agent/v1/wake")
-        except RefusedError as error:
-            return self._refuse(error)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.close_connection = True
-        self.end_headers()
-        self.wfile.write(b": here\n\n")
-        self.wfile.flush()
-        with self.provider.looks:
-            if self.provider.looks.wait(30):
-                self.wfile.write(b"event: look\ndata: look\n\n")
-                self.wfile.flush()
-        return None
-
-    def _refuse(self, error: RefusedError) -> None:
-        document = {
-            "type": "about:blank",
-            "title": error.code,
-            "status": error.status,
-            "code": error.code,
-            **error.more,
-        }
-        headers = {"WWW-Authenticate": f'DPoP error="{error.code}"'} if error.status == 401 else {}
-        self._send(error.status, document, **headers)
-
-    def _send(self, status: int, document: Any, **headers: str) -> None:
-        content = b"" if document is None else json.dumps(document).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if self.provider.wants_nonce:
-            self.send_header("DPoP-Nonce", self.provider.nonce)
-        self.send_header("Retry-After", "1")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
-
-@contextmanager
-def serve(provider: Provider) -> Iterator[Provider]:
-    """The provider on a port of this machine; sets its issuer."""
-
-    class Handler(_Handler):
-        pass
-
-    Handler.provider = provider
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    provider.issuer = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield provider
-    finally:
-        provider.wake()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def hand_over_fields(login: Login) -> dict[str, str]:
-    """What the login page's form holds."""
-    return dict(pair for pair in _pairs(urlsplit(login.link(local=True)).query))
-
-
-def _pairs(query: str) -> list[tuple[str, str]]:
-    return [(name, values[0]) for name, values in parse_qs(query).items()]

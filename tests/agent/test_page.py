@@ -19,7 +19,8 @@ from sim_applet_tools.agent.page.server import serve_page
 from sim_applet_tools.errors import ConfigurationError
 from tests.agent.conftest import IDENTITY, PIN
 from tests.agent.ledger import Ledger
-from tests.agent.provider import Login, Provider, hand_over_fields
+from tests.agent.provider import Login, Provider
+from tests.agent.provider_http import hand_over_fields
 from tests.agent.test_login import complete
 
 FORM = "application/x-www-form-urlencoded"

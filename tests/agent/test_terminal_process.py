@@ -14,7 +14,8 @@ from sim_applet_tools.profiles import load_profile
 from tests.agent.conftest import IDENTITY, PIN, Person, enrolled, make_active
 from tests.agent.ledger import Ledger
 from tests.agent.person_at_terminal import person_at
-from tests.agent.provider import Provider, hand_over_fields
+from tests.agent.provider import Provider
+from tests.agent.provider_http import hand_over_fields
 from tests.agent.test_page import Browser
 from tests.sim.card_targets import FIRST_SLOT, Readers, fresh_emulator, in_reader
 
