@@ -37,7 +37,8 @@ def demo(count: int, directory: Path | None, *, keep: bool, as_json: bool) -> No
     """Show the main job on the embedded ledger, in real processes of four members.
 
     Device keys and certificates are made, submitted, checked by contract and validators, asked for, held, released and
-    revoked; bad ones of every kind, a careless endorser and a thief with a station's key get nothing in.
+    revoked; bad ones of every kind, a careless endorser and a thief with a station's key get nothing in. A SIM is
+    personalised in a reader, and its identity registered, activated and read back.
     """
     from pki_chain.demo.processes import Processes
     from pki_chain.demo.stage import Stage
@@ -115,11 +116,13 @@ def _print_addresses(stage: Stage, console: Console) -> None:
     address = next(iter(stage.gateways.values()))
     tally = sys.argv[0] if Path(sys.argv[0]).name == "tally" else "tally"
     lines += [
-        "\nthree commands to try in another terminal:",
+        "\ncommands to try in another terminal:",
         f"  {tally} certificate status {device} --gateway {address}",
         f"  {tally} certificate hold {device} --config {config}",
         f"  {tally} consortium members --config {config}",
     ]
+    if stage.identity:
+        lines.append(f"  {tally} identity show {stage.identity} --gateway {address}")
     console.print("\n".join(lines), markup=False)
 
 

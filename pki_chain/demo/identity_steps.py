@@ -117,6 +117,7 @@ def register_identity(stage: Stage, say: Say) -> None:
     stage.tally(OPERATOR, "identity", "release", identity)
     _wait_for_state(stage, identity, "active")
     say("held by the operator's duty account, and released by its administrator")
+    stage.identity = identity
 
 
 def _desk(stage: Stage) -> SimDesk:

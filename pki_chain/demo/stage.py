@@ -62,6 +62,7 @@ class Stage:
     streams: dict[str, str] = field(default_factory=dict)
     validators: dict[str, Daemon] = field(default_factory=dict)
     lot: int = 0
+    identity: str = ""
     figures: list[tuple[str, str, str]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_BAD_EUI))
     _session: requests.Session = field(default_factory=requests.Session)

@@ -141,11 +141,12 @@ def _lines(path: Path, wanted: str, addressee: Addressee) -> Iterator[_Line]:
         first.fail(f"it is for operator {header['operator']!r}, not for {addressee.operator}")
     if str(header["registry"]).lower() != addressee.registry.lower():
         first.fail("it is for another consortium's registry")
-    seen: set[object] = set()
+    seen: set[str] = set()
     for number, content in enumerate(lines, 2):
-        if content.get("identity") in seen:
+        named = str(content.get("identity"))
+        if named in seen:
             _Line(path, number, content).fail("an identity stands there twice")
-        seen.add(str(content.get("identity")))
+        seen.add(named)
         yield _Line(path, number, content)
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -223,6 +224,12 @@ def test_an_agent_watches(active: Gateway, served: str, monkeypatch: pytest.Monk
     assert (sight.state, [key.x for key in sight.keys]) == ("registered", [card_key(1).x, card_key(2).x])
     unknown = watch(monkeypatch, active, served).look("0x" + "77" * 32)
     assert (unknown.state, unknown.keys) == ("unknown", ())
+
+
+def test_the_agent_s_command_finds_it() -> None:
+    """By its entry point, as `tally sim agent --gateway` looks for it: that package imports no code of this one."""
+    (entry,) = {each.value: each for each in entry_points(group="tally.identity_watch", name="gateway")}.values()
+    assert entry.load() is GatewayWatch
 
 
 def test_a_gateway_that_hides_a_key_is_found_out(active: Gateway, served: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,20 @@ def test_activation_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="format"):
         load_registrations(write_lines(tmp_path / "a", header(ACTIVATIONS), line), ADDRESSEE)
     assert json.dumps(line)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = ("identity", "key", "proof", "attestation", "card_enforced", "emulator")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON, max_size=4), st.binary(max_size=40))
+def test_no_file_does_more_than_be_refused(tmp_path_factory: pytest.TempPathFactory, lines: Any, rest: bytes) -> None:
+    path = tmp_path_factory.mktemp("files") / "r"
+    content = "".join(json.dumps(line) + "\n" for line in [header(), *lines]).encode() + rest
+    path.write_bytes(content)
+    with suppress(InputError):
+        assert load_registrations(path, ADDRESSEE) == ()
