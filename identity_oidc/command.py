@@ -238,12 +238,8 @@ def sessions(config: ProviderConfig, *, identity: str | None, as_json: bool) -> 
     database = _open(config).database
     now = int(time.time())
     if identity is not None:
-        try:
-            raw = bytes.fromhex(identity.removeprefix("0x"))
-        except ValueError as error:
-            raise InputError(f"{identity!r} is no identity id: 0x and 64 hexadecimal digits") from error
         with database.writing() as connection:
-            ended = end_identity(connection, raw, now, with_agents=False)
+            ended = end_identity(connection, _identity(identity), now, with_agents=False)
         show({"ended": ended}, f"{ended} sessions ended", as_json=as_json)
         return
     live = SESSIONS.c.ended_at.is_(None), SESSIONS.c.identity.is_not(None), SESSIONS.c.expires_at > now
@@ -252,15 +248,24 @@ def sessions(config: ProviderConfig, *, identity: str | None, as_json: bool) -> 
     show({"sessions": count}, f"{count} sessions", as_json=as_json)
 
 
-@oidc.command(short_help="List holds that people asked for.")
+@oidc.command(short_help="List holds that people asked for, or lift one.")
+@click.option("--lift", "identity", metavar="IDENTITY", help="Lift the hold here: be sure that the person asks.")
 @provider_command
-def holds(config: ProviderConfig, *, as_json: bool) -> None:
+def holds(config: ProviderConfig, *, identity: str | None, as_json: bool) -> None:
     """Print identities that their persons hold, and whether the ledger shows the hold: place it if it does not."""
     from sqlalchemy import select
 
+    from identity_oidc.authentication.holds import lift_hold
     from identity_oidc.store.schema import HOLDS
 
-    with _open(config).database.reading() as connection:
+    database = _open(config).database
+    if identity is not None:
+        with database.writing() as connection:
+            if not lift_hold(connection, _identity(identity), int(time.time())):
+                raise NotFoundError(f"no hold of {identity} here")
+        show({"lifted": identity}, f"the hold of {identity} is lifted here", as_json=as_json)
+        return
+    with database.reading() as connection:
         rows = connection.execute(select(HOLDS).order_by(HOLDS.c.placed_at)).mappings().all()
     content = [
         {
@@ -280,6 +285,16 @@ def _open(config: ProviderConfig) -> Any:
     from identity_oidc.service.assembly import assemble
 
     return assemble(config)
+
+
+def _identity(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise InputError(f"{text!r} is no identity id: 0x and 64 hexadecimal digits")
+    return found
 
 
 def _read_object(path: Path) -> dict[str, Any]:

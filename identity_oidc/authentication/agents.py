@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 from identity_oidc import base64url
 from identity_oidc.authentication.approval import ledger_stale, verify_identity
 from identity_oidc.authentication.dpop import Proof, remember_proof
+from identity_oidc.authentication.holds import is_held
 from identity_oidc.authentication.jws import CompactJws, MalformedJwsError, parse_json, require
 from identity_oidc.errors import AgentError, LedgerStaleError
 from identity_oidc.ports import IdentityId, LedgerIdentity
@@ -60,6 +61,8 @@ def enrol(provider: Provider, proof: Proof, agent_jws: str, label: str, now: int
     made = Enrolled(secrets.token_urlsafe(18), secrets.token_urlsafe(32), claims["exp"])
     with provider.database.writing() as connection:
         remember_proof(connection, proof, now)
+        if is_held(connection, identity.identity):
+            raise AgentError(403, "identity-not-active", "the person has this identity held")
         if not insert_once(connection, "agent", base64url.digest(claims["jti"]), now + 2 * MAX_AGE_S):
             raise _refused("jti was used before")
         row = {

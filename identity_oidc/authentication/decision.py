@@ -25,13 +25,14 @@ from identity_oidc.authentication.approval import (
     verify_signature,
 )
 from identity_oidc.authentication.dpop import Proof
+from identity_oidc.authentication.holds import is_held
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import acr_of, satisfies
 from identity_oidc.errors import AgentError
 from identity_oidc.ports import IdentityState, LedgerIdentity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import APPROVALS, BLOCKED_APPS, CHALLENGES, HOLDS, REQUESTS
+from identity_oidc.store.schema import APPROVALS, BLOCKED_APPS, CHALLENGES, REQUESTS
 from identity_oidc.subject import subject_for
 
 _CONSUMING: Final = frozenset({"malformed-approval", "context-mismatch", "signature-invalid"})
@@ -48,6 +49,8 @@ def fetch_challenge(
     with provider.database.writing() as connection:
         note_agent(connection, agent, proof, now)
         row, mode = challenges.find_by_handle(connection, handle, local_secret, now)
+        if is_held(connection, agent.identity):
+            raise AgentError(403, "identity-not-active", "the person has this identity held")
         if _is_blocked(connection, agent.identity, row["client_id"]):
             raise challenges.unknown_challenge()
         client = provider.find_client(row["client_id"])
@@ -134,8 +137,7 @@ def _waiting(connection: Connection, agent: Agent, jti: str, now: int) -> Mappin
         raise AgentError(410, "challenge-expired", "this login has run out: begin it again")
     if not challenges.is_session_waiting(connection, row, now):  # 3
         raise AgentError(409, "session-unbound", "the browser that began this login is gone: begin it again")
-    held = connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == agent.identity)).first()
-    if held is not None:
+    if is_held(connection, agent.identity):
         raise AgentError(403, "identity-not-active", "the person has this identity held")
     return row
 

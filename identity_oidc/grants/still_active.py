@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
+from identity_oidc.authentication.holds import is_held
 from identity_oidc.errors import LedgerStaleError
 from identity_oidc.ports import IdentityId, IdentityState
 from identity_oidc.provider import Provider
-from identity_oidc.store.schema import HOLDS
 
 
 def is_still_active(provider: Provider, identity: bytes) -> bool:
     """Whether the identity may be logged in now. Raises `LedgerStaleError` where that is not known."""
     with provider.database.reading() as connection:
-        if connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == identity)).first() is not None:
+        if is_held(connection, identity):
             return False
     found = provider.ledger.identity(IdentityId(identity))
     if found is not None and found.age_s > provider.config.ledger.max_age_s:

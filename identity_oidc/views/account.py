@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from identity_oidc.authentication.agents import end_agent
+from identity_oidc.authentication.holds import is_held, place_hold
 from identity_oidc.authentication.session import BrowserSession
 from identity_oidc.consent.text import claim_label
 from identity_oidc.errors import PageError
 from identity_oidc.logout.ending import end_identity, end_session, end_sessions_of_person, withdraw
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, GRANTS, HOLDS, RELEASES, SESSIONS
+from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, GRANTS, RELEASES, SESSIONS
 from identity_oidc.views.web import browser_session, check_csrf, language_of_browser, page, provider, redirect
 
 account = Blueprint("account", __name__)
@@ -91,10 +92,8 @@ def hold() -> Response:
     with provider().database.writing() as connection:
         session, now = _own(connection), provider().now()
         if session.identity is not None:
-            if connection.execute(select(HOLDS).where(HOLDS.c.identity == session.identity)).first() is None:
-                connection.execute(insert(HOLDS).values(identity=session.identity, placed_at=now))
+            place_hold(connection, session.identity, now, "page")
             end_identity(connection, session.identity, now, with_agents=False)
-            record_act(connection, now, "hold-asked", reason="page")
     return _back()
 
 
@@ -129,7 +128,6 @@ def _content(connection: Connection, session: BrowserSession, language: str) -> 
     )
     agents = select(AGENTS).where(AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None)).limit(_MOST)
     blocked = select(BLOCKED_APPS.c.client_id).where(BLOCKED_APPS.c.identity == identity).limit(_MOST)
-    held = connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == identity)).first()
     return {
         "sessions": [
             {
@@ -158,7 +156,7 @@ def _content(connection: Connection, session: BrowserSession, language: str) -> 
             for row in connection.execute(agents).mappings()
         ],
         "blocked": list(connection.execute(blocked).scalars()),
-        "is_held": held is not None,
+        "is_held": identity is not None and is_held(connection, identity),
     }
 
 

@@ -6,18 +6,19 @@ import re
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
-from sqlalchemy import insert, select, update
+from sqlalchemy import update
 
 from identity_oidc.authentication.agents import Agent, end_agent, enrol, find_agent, note_agent
 from identity_oidc.authentication.approval import HandedIn
 from identity_oidc.authentication.decision import approve, fetch_challenge, refuse
 from identity_oidc.authentication.dpop import Proof
+from identity_oidc.authentication.holds import place_hold
 from identity_oidc.clients import LANGUAGES
 from identity_oidc.errors import AgentError, LedgerStaleError
 from identity_oidc.logout.ending import end_identity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import CHALLENGES, HOLDS
+from identity_oidc.store.schema import CHALLENGES
 from identity_oidc.views.web import document, parse_body, provider
 
 agent = Blueprint("agent", __name__, url_prefix="/agent/v1")
@@ -136,10 +137,8 @@ def hold() -> Response:
         raise _bad("reason")
     with parts.database.writing() as connection:
         note_agent(connection, own, proof, now)
-        if connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == own.identity)).first() is None:
-            connection.execute(insert(HOLDS).values(identity=own.identity, placed_at=now))
+        place_hold(connection, own.identity, now, body["reason"])
         end_identity(connection, own.identity, now, with_agents=False)
-        record_act(connection, now, "hold-asked", reason=body["reason"], agent=own.agent_id)
     return document({}, 202)
 
 

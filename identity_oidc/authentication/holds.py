@@ -1,0 +1,28 @@
+"""Holds that persons ask for here: at once in this provider, and on the ledger when the operator places them there."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, insert, select
+
+from identity_oidc.store.database import record_act
+from identity_oidc.store.schema import HOLDS
+
+
+def is_held(connection: Connection, identity: bytes) -> bool:
+    """Whether the person has this identity held here."""
+    return connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == identity)).first() is not None
+
+
+def place_hold(connection: Connection, identity: bytes, now: int, reason: str) -> None:
+    """Hold it from now on; sessions and tokens are ended by who calls (`ending.end_identity`)."""
+    if not is_held(connection, identity):
+        connection.execute(insert(HOLDS).values(identity=identity, placed_at=now))
+    record_act(connection, now, "hold-asked", reason=reason)
+
+
+def lift_hold(connection: Connection, identity: bytes, now: int) -> bool:
+    """Whether there was a hold to lift: for the operator, who has made sure that it is the person who asks."""
+    lifted = connection.execute(delete(HOLDS).where(HOLDS.c.identity == identity)).rowcount == 1
+    if lifted:
+        record_act(connection, now, "hold-lifted")
+    return bool(lifted)
