@@ -12,6 +12,7 @@ from pki_chain.cli.member import config_option, gateway_client, gateway_option, 
 from pki_chain.cli.operator import fetch_identity, identity_orders, read_identity, time_text
 from pki_chain.cli.output import json_option, print_result
 from pki_chain.config import MemberConfig
+from pki_chain.errors import NotFoundError, RefusedError
 
 REASONS = {
     "unspecified": 0,
@@ -44,19 +45,36 @@ def show(identity_id: str, gateways: tuple[str, ...], config_path: Path, *, as_j
     print_result(result, "\n".join(_lines(result)), as_json=as_json)
 
 
-@click.command(short_help="Hold an identity at once.")
-@identity_argument
+@click.command(short_help="Hold identities at once.")
+@click.argument("identity_ids", nargs=-1, required=True, metavar="IDENTITY...")
 @click.option("--key", default="duty", show_default=True, help="Label or address: duty, registrar or administrator.")
 @gateway_option
 @member_command
 @json_option
-def hold(config: MemberConfig, identity_id: str, key: str, gateways: tuple[str, ...], *, as_json: bool) -> None:
-    """Hold an identity at once: nobody logs in with it until it is released. It ends a waiting replacement too."""
-    named = read_identity(identity_id)
+def hold(
+    config: MemberConfig, identity_ids: tuple[str, ...], key: str, gateways: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Hold identities at once: nobody logs in with them until they are released. It ends waiting replacements too.
+
+    One that cannot be held hinders no other, and makes the exit code 77.
+    """
+    named = [read_identity(each) for each in identity_ids]
     client = gateway_client(config, gateways)
-    counter = fetch_identity(client, named)["counter"]
-    outcome = identity_orders(config, key, client).hold(named, counter)
-    print_done(named, "held", outcome.transaction, as_json=as_json)
+    signer = identity_orders(config, key, client)
+    held, refused = [], {}
+    for identity in named:
+        shown = "0x" + identity.hex()
+        try:
+            outcome = signer.hold(identity, fetch_identity(client, identity)["counter"])
+            held.append({"identity": shown, "done": "held", "transaction": "0x" + outcome.transaction.hex()})
+        except (NotFoundError, RefusedError) as error:
+            if len(named) == 1:
+                raise
+            refused[shown] = error.message
+    lines = [f"{each['identity']}: held" for each in held] + [f"{each}: {text}" for each, text in refused.items()]
+    print_result({"held": held, "refused": refused}, "\n".join(lines), as_json=as_json)
+    if refused:
+        raise RefusedError(f"{len(refused)} of {len(named)} identities are not held: see the reasons above")
 
 
 @click.command(short_help="Lift a hold.")

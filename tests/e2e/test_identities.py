@@ -192,6 +192,15 @@ def test_hold_release_revoke(operator: Stage, active: str) -> None:
     operator.tally(OPERATOR, "identity", "hold", "me", expected=(BAD_INPUT,))
 
 
+def test_one_that_cannot_be_held_hinders_no_other(operator: Stage, registered: Batch) -> None:
+    first, second = registered.cards
+    nobody = "0x" + "56" * 32
+    result = operator.tally(OPERATOR, "identity", "hold", first, nobody, second, expected=(REFUSED,))
+    assert [each["identity"] for each in result.content["held"]] == [first, second]
+    assert list(result.content["refused"]) == [nobody]
+    assert {state(operator, each) for each in (first, second)} == {"held"}
+
+
 def test_replacement_with_the_old_card_s_word(operator: Stage, active: str, registered: Batch, tmp_path: Path) -> None:
     new = prepare(operator, tmp_path, 1, "--replace", active)
     card = new.cards[active]
