@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from sim_applet_tools.cli import sim
+from sim_applet_tools.emulator.card import EmulatedCard
+from sim_applet_tools.emulator.image import new_image
+from sim_applet_tools.emulator.keystore import MemoryStore
 from sim_applet_tools.emulator.pcscd import SOCKET_VARIABLE
-from sim_applet_tools.iot_safe.session import find_applet
+from sim_applet_tools.errors import ReaderError
+from sim_applet_tools.iot_safe.session import IotSafeApplet, find_applet
+from sim_applet_tools.iot_safe.signature_check import SeenInMemory
 from sim_applet_tools.profiles import load_profile
-from tests.agent.conftest import IDENTITY, PIN, Person, enrolled, make_active
+from tests.agent.conftest import IDENTITY, PIN, Person, assembled, enrolled, make_active
 from tests.agent.ledger import Ledger
 from tests.agent.person_at_terminal import person_at
 from tests.agent.provider import Provider
 from tests.agent.provider_http import hand_over_fields
 from tests.agent.test_page import Browser
 from tests.sim.card_targets import FIRST_SLOT, Readers, fresh_emulator, in_reader
+from tests.sim.scripted_card import LeavingCard
 
 
 @pytest.fixture
@@ -65,6 +73,40 @@ def test_a_card_in_a_reader_logs_in(
         assert login.state == "approved"
         assert PIN not in person.shown
         assert (tmp_path / "opened").read_text().startswith(f"{provider.issuer}/complete?c=")
+
+
+@contextmanager
+def card_in_reader() -> Iterator[IotSafeApplet]:
+    """As the command reaches it."""
+    from sim_applet_tools.transport.pcsc import connect  # noqa: PLC0415  after the environment is set
+
+    with closing(connect(FIRST_SLOT)) as transport:
+        yield find_applet(transport, [load_profile("tally")])
+
+
+@pytest.mark.pcsc
+@pytest.mark.xdist_group("pcsc")
+def test_a_card_that_is_pulled_and_put_back(provider: Provider, ledger: Ledger, tmp_path: Path) -> None:
+    """Pulled during the signature: nothing is sent, the prompt holds, and with the card back the login is approved."""
+    store = MemoryStore(new_image())
+    with in_reader(EmulatedCard(store)) as transport:
+        key = make_active(find_applet(transport, [load_profile("tally")]))
+        ledger.register(IDENTITY, key)
+        person = Person(IDENTITY, EmulatedCard(store), card_in_reader, key, SeenInMemory())
+        with enrolled(provider, person, tmp_path, ledger=ledger):
+            pass
+    with assembled(provider.issuer, person, tmp_path, ledger=ledger) as agent:
+        login = provider.begin()
+        prompt = agent.open(login.local_handle, login.local_secret, "en")
+        assert "no-card" in {notice.code for notice in prompt.notices}
+        with pytest.raises(ReaderError):
+            agent.approve(prompt, PIN)
+        with in_reader(LeavingCard(EmulatedCard(store), 0x2B)), pytest.raises(ReaderError):
+            agent.approve(prompt, PIN)
+        assert login.state == "open"
+        with in_reader(EmulatedCard(store)):
+            agent.approve(prompt, PIN)
+        assert login.state == "approved"
 
 
 @pytest.mark.e2e
