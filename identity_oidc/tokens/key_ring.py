@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -116,7 +116,9 @@ class KeyRing:
                 entries = load_entries(self._settings.directory)
                 passphrase = read_passphrase(self._settings)
                 self._keys = {
-                    entry.kid: self._keys.get(entry.kid) or _load(self._settings.directory, entry, passphrase)
+                    entry.kid: replace(known, entry=entry)
+                    if (known := self._keys.get(entry.kid))
+                    else _load(self._settings.directory, entry, passphrase)
                     for entry in entries
                 }
             except OSError as error:
