@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import select
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class HttpConnection:
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> HttpAnswer:
         """The answer to one call; `ProviderUnavailableError` where there is none, `ProviderAnswerError` if too long."""
+        self._drop_if_closed()
         is_reused = self._open is not None
         try:
             return self._ask_once(method, path, headers, body)
@@ -96,6 +98,12 @@ class HttpConnection:
         if response.will_close:
             self.close()
         return HttpAnswer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def _drop_if_closed(self) -> None:
+        """A person takes longer than servers keep a connection; its end is there to be read before anything is sent."""
+        kept = None if self._open is None else self._open.sock
+        if kept is not None and select.select([kept], [], [], 0)[0]:
+            self.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._context is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(provider: Provider) -> Iterator[Provider]:
+def serve(provider: Provider, tls: ssl.SSLContext | None = None) -> Iterator[Provider]:
     """The provider on a port of this machine; sets its issuer."""
 
     class Handler(_Handler):
@@ -102,7 +103,9 @@ def serve(provider: Provider) -> Iterator[Provider]:
     Handler.provider = provider
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    provider.issuer = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    provider.issuer = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
