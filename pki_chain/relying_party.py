@@ -1,6 +1,6 @@
 """One call at a handshake: may the holder of this certificate be spoken to now?
 
-    party = RelyingParty([OcspSource("https://gateway.example", signers)])
+    party = RelyingParty([OcspSource("https://gateway.example", signers)])    # or ProofSource
     verdict = party.check_peer(tls_socket, name="00a1b2c3d000.cells.acme.example")
 
 Whatever is not known to be valid is refused: no answer, a late one, one that nobody known signed (R-DEV-4, R-DEV-9).
@@ -27,6 +27,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki_chain.errors import InputError, RefusedError
+from pki_chain.ports import Status
+from pki_chain.proof.errors import ProofRefusedError
+from pki_chain.proof.proof import parse_proof
+from pki_chain.proof.registry_state import Identity
+from pki_chain.proof.verifier import Verifier
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
@@ -87,8 +92,7 @@ class OcspSource:
             raise InputError("No signer is given: nobody's answer could be believed. Give the gateway's signers.pem.")
         self._url = gateway.rstrip("/") + "/ocsp"
         self._signers = tuple(signers)
-        self._timeout_s = timeout_s
-        self._local = threading.local()
+        self._client = _Client(timeout_s)
 
     def status(self, certificate: Certificate, now: float) -> KnownStatus:
         """Ask with a nonce, verify, compare. Raises `SourceUnavailableError`."""
@@ -100,7 +104,8 @@ class OcspSource:
             .add_extension(x509.OCSPNonce(nonce), critical=False)
             .build()
         )
-        content = self._post(request.public_bytes(Encoding.DER))
+        headers = {"Content-Type": "application/ocsp-request"}
+        content = self._client.ask("POST", self._url, headers, request.public_bytes(Encoding.DER))
         try:
             answer = ocsp.load_der_ocsp_response(content)
             if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
@@ -134,22 +139,56 @@ class OcspSource:
             return KnownStatus("unknown", *times)
         return KnownStatus("valid", *times)
 
-    def _post(self, content: bytes) -> bytes:
+
+class ProofSource:
+    """Proofs of a gateway, believed because they verify by a trust file: nobody who answers need be trusted."""
+
+    def __init__(self, gateway: str, verifier: Verifier, *, max_age_s: int = 30, timeout_s: float = 5.0) -> None:
+        """`max_age_s` is how old a proof's block may be, and how long what it shows is used after that block."""
+        self._url = gateway.rstrip("/") + "/v1/certificates/"
+        self._verifier = verifier
+        self._max_age_s = max_age_s
+        self._client = _Client(timeout_s)
+
+    def status(self, certificate: Certificate, now: float) -> KnownStatus:
+        """Fetch and verify a proof of presence or absence. Raises `SourceUnavailableError`."""
+        identity = Identity(certificate.spki_hash, certificate.tbs_hash)
+        query = f"spki={certificate.spki_hash.hex()}&tbs={certificate.tbs_hash.hex()}"
+        url = f"{self._url}{certificate.sha256.hex()}/proof?{query}"
+        content = self._client.ask("GET", url, {"Accept": "application/cbor"}, None)
+        try:
+            proven = self._verifier.verify(parse_proof(content), identity, int(now), max_age_s=self._max_age_s)
+        except ProofRefusedError as error:
+            raise SourceUnavailableError(f"{self._url} proves nothing: {error}") from error
+        state = "valid" if proven.is_good else "unknown"
+        if proven.status.state in {Status.HELD, Status.REVOKED}:
+            state = proven.status.state.name.lower()
+        return KnownStatus(state, proven.block_time, proven.block_time + self._max_age_s)
+
+
+class _Client:
+    """HTTP with bounds; a session a thread."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+
+    def ask(self, method: str, url: str, headers: dict[str, str], content: bytes | None) -> bytes:
+        """The body of a 200. Raises `SourceUnavailableError`."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
             session.trust_env = False  # no proxy of the environment
-        headers = {"Content-Type": "application/ocsp-request"}
         try:
-            with session.post(
-                self._url, data=content, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
+            with session.request(
+                method, url, data=content, headers=headers, timeout=self._timeout_s, allow_redirects=False, stream=True
             ) as response:
                 body: bytes = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
                 status = response.status_code
         except Exception as error:  # requests' and urllib3's; nothing else is raised here
-            raise SourceUnavailableError(f"{self._url} does not answer") from error
+            raise SourceUnavailableError(f"{url} does not answer") from error
         if status != 200 or len(body) > MAX_ANSWER_BYTES:
-            raise SourceUnavailableError(f"{self._url} answers status {status} and {len(body)} bytes")
+            raise SourceUnavailableError(f"{url} answers status {status} and {len(body)} bytes")
         return body
 
 

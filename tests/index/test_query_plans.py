@@ -8,16 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from pki_chain.index.certificate_row import read_key_bits
+from pki_chain.index.change_log import BundleScope, ChangeLog
 from pki_chain.index.indexer import Indexer
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Address, Role
 from pki_chain.x509.certificate import parse_certificate
 from tests.index.recorded_ledger import OEM, OPERATOR, VENDOR, RecordedLedger, certificate, certificates
 
-GROWING = ("certificates", "batches", "entries", "names", "endorsements", "key_blocks", "blocks", "lots")
+GROWING = ("certificates", "changes", "batches", "entries", "names", "endorsements", "key_blocks", "blocks", "lots")
 """Tables that grow with use, and what they are called in statements."""
 
-_ALIASES = {"c": "certificates", "b": "batches", "e": "entries", "k": "key_blocks", "l": "lots"}
+_ALIASES = {
+    "c": "certificates",
+    "x": "changes",
+    "n": "names",
+    "b": "batches",
+    "e": "entries",
+    "k": "key_blocks",
+    "l": "lots",
+}
 _LISTS = ("FROM lots l JOIN members",)
 """The latest lots, by descending number up to a limit: a scan that ends early."""
 
@@ -103,3 +113,28 @@ def test_no_block_scans(tmp_path: Path, ledger: RecordedLedger) -> None:
         indexer._connection.set_trace_callback(None)
         assert len(statements) > 30
         assert scans(indexer._connection, statements) == []
+
+
+def test_no_question_of_relying_parties_scans(tmp_path: Path, ledger: RecordedLedger) -> None:
+    with Indexer(tmp_path / "index.sqlite", ledger, 1) as indexer:
+        indexer.advance()
+    model = ReadModel(tmp_path / "index.sqlite")
+    log = ChangeLog(model)
+    connection = model._connection()
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    assert log.position() > 0
+    assert len(log.changes(0, 3)) == 3
+    assert len(log.changed_keys(0, 100)) > 3
+    assert log.has_changed(BundleScope(2, VENDOR, "x.example"), 0) is False
+    assert log.published(2) == 4
+    assert len(list(log.listed(2))) == 2
+    assert len(list(log.listed_since(2, 0))) == 2
+    assert len(log.live(BundleScope(2, VENDOR), 10)) == 2
+    assert len(log.ending(VENDOR, 1 << 40, 10)) > 0
+    key = parse_certificate(certificate(0))
+    assert len(model.cert_id_rows(hashlib.sha256(read_key_bits(key.spki)).digest(), "1")) == 1
+    assert len(model.cert_id_rows(hashlib.sha1(read_key_bits(key.spki), usedforsecurity=False).digest(), "1")) == 1
+    connection.set_trace_callback(None)
+    assert len(statements) >= 11
+    assert scans(connection, statements) == []

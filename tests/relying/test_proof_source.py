@@ -1,0 +1,69 @@
+"""The one call with proofs: the gateway is believed in nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pki_chain.config import GatewaySection, LedgerSection, MemberConfig, MemberSection
+from pki_chain.gateway.app import create_app
+from pki_chain.gateway.services import INDEX_FILE
+from pki_chain.index.indexer import Indexer
+from pki_chain.proof.verifier import Verifier
+from pki_chain.relying_party import NotTrustedError, ProofSource, RelyingParty
+from tests.gateway.conftest import Clock
+from tests.proof.conftest import ProofLedger, consortium, ledger, ledger_engine
+from tests.relying.conftest import served
+
+__all__ = ["consortium", "ledger", "ledger_engine"]
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("proof-ledger")]
+
+
+@pytest.fixture
+def clock(ledger: ProofLedger) -> Clock:
+    return Clock(ledger.now() + 1.0)
+
+
+@pytest.fixture
+def proving(ledger: ProofLedger, clock: Clock, tmp_path: Path) -> Iterator[str]:
+    """Address of a gateway that follows the ledger."""
+    ledger.consortium.file.store(tmp_path / "consortium.json")
+    config = MemberConfig(
+        path=tmp_path / "tally.toml",
+        member=MemberSection(1, "Tiger Mobile"),
+        ledger=LedgerSection(tmp_path / "consortium.json", timeout_s=10.0),
+        gateway=GatewaySection(data=tmp_path / "data"),
+    )
+    reader = ledger.consortium.ledger
+    with Indexer(config.gateway.data / INDEX_FILE, reader, ledger.consortium.file.founding_block) as indexer:
+        while indexer.advance().number < ledger.trust.checkpoint.number:
+            pass
+        with served(create_app(config, clock).wsgi_app) as address:
+            yield address
+
+
+def test_states_are_proven(ledger: ProofLedger, clock: Clock, proving: str) -> None:
+    source = ProofSource(proving, Verifier(ledger.trust, unsafe_unsealed=True))
+    party = RelyingParty([source], clock=clock)
+    verdict = party.check(ledger.certificates["valid"])
+    assert verdict.known_until <= clock() + 5
+    for state in ("held", "revoked", "unknown"):
+        with pytest.raises(NotTrustedError) as refused:
+            party.check(ledger.certificates[state])
+        assert refused.value.reason == state
+
+
+def test_what_proves_nothing_lets_nobody_in(ledger: ProofLedger, clock: Clock, proving: str) -> None:
+    sealed_only = ProofSource(proving, Verifier(ledger.trust))
+    with pytest.raises(NotTrustedError) as refused:
+        RelyingParty([sealed_only], clock=clock).check(ledger.certificates["valid"])
+    assert refused.value.reason == "unavailable"
+    assert "proves nothing" in refused.value.detail
+    late = Clock(clock() + 120)
+    source = ProofSource(proving, Verifier(ledger.trust, unsafe_unsealed=True))
+    with pytest.raises(NotTrustedError) as refused:
+        RelyingParty([source], clock=late).check(ledger.certificates["valid"])
+    assert refused.value.reason == "unavailable"
