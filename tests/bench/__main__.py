@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import agent, gas, issuing, proofs, relying, serving, sim
+from tests.bench import agent, gas, ipsec, issuing, proofs, relying, serving, sim
 from tests.bench.figures import Figure, write
 
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
     "sim": sim.measure,
     "agent": agent.measure,
     "proof": proofs.measure,
+    "ipsec": ipsec.measure,
     "relying": relying.measure,
 }
 

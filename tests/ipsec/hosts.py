@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki_chain.ipsec.charon import Charon
-from pki_chain.ipsec.settings import IpsecSettings
 from pki_chain.x509.certificate import SubjectAltName
 from pki_chain.x509.pem import encode_pem
 from pki_chain.x509.profile import SMALL_CELL, SanType
@@ -183,26 +182,14 @@ esp_proposals = ["aes128gcm16-ecp256"]
     return path
 
 
-def cell_initiates(cell: Host, name: str) -> bool:
-    """Whether the cell's connection of this name comes up within 5 s."""
+def cell_initiates(cell: Host, name: str, timeout_s: int = 5) -> bool:
+    """Whether the cell's connection of this name comes up in time."""
     charon = Charon(cell.socket)
     session = charon._open()
     try:
-        list(session.initiate({"child": "tunnel", "ike": name, "timeout": "5000"}))
+        list(session.initiate({"child": "tunnel", "ike": name, "timeout": str(1_000 * timeout_s)}))
     except Exception:  # vici's CommandException, of another package
         return False
     finally:
         charon.close()
     return True
-
-
-__all__ = [
-    "IS_POSSIBLE",
-    "Host",
-    "IpsecSettings",
-    "cell_initiates",
-    "issue_for",
-    "start_daemon",
-    "two_hosts",
-    "write_settings",
-]

@@ -59,14 +59,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             raise_stage(stage)
             for step in (make_devices, open_lot, submit_devices):
                 step(stage, lambda _: None)
-            begun = _begin(stage, gateway, cell)
+            begun = begin_site(stage, gateway, cell)
             yield begun
             begun.charon.close()
     finally:
         processes.stop()
 
 
-def _begin(stage: Stage, gateway: Host, cell: Host) -> Site:
+def begin_site(stage: Stage, gateway: Host, cell: Host) -> Site:
     certificates = stage.devices()
     for path in certificates:
         stage.wait_for_state(hashlib.sha256(path.read_bytes()).hexdigest(), "valid")
