@@ -194,3 +194,10 @@ def test_a_key_that_others_can_read_is_refused(settings_file: Path) -> None:
     (settings_file.parent / "own.key.pem").chmod(0o644)
     with pytest.raises(ConfigurationError, match="0600"):
         IpsecSettings.load(settings_file)
+
+
+def test_the_example_s_settings_are_of_the_right_form(settings_file: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "security-gateway" / "ipsec.toml"
+    text = example.read_text().replace("segw.cer", "own.cer").replace("segw.key", "own.key.pem")
+    settings_file.write_text(text)
+    assert IpsecSettings.load(settings_file).child["local_ts"] == ["10.9.0.0/24"]
