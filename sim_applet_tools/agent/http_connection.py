@@ -42,19 +42,9 @@ class HttpConnection:
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> HttpAnswer:
         """The answer to one call; `ProviderUnavailableError` where there is none, `ProviderAnswerError` if too long."""
         self._drop_if_closed()
-        is_reused = self._open is not None
         try:
             return self._ask_once(method, path, headers, body)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-            self.close()
-            if not is_reused or method == "POST":  # a POST may have been taken in: whoever called decides
-                raise self._unavailable(error) from error
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._unavailable(error) from error
-        try:
-            return self._ask_once(method, path, headers, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:  # never sent again: it may have been taken in
             self.close()
             raise self._unavailable(error) from error
 

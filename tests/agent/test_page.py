@@ -209,6 +209,54 @@ def test_the_home_page_lists_what_waits_and_holds(
     assert ledger.entries[IDENTITY].state == "held"
 
 
+def test_a_remote_login_asks_for_the_code(local: tuple[Browser, LocalPage], provider: Provider) -> None:
+    """It came by the inbox, as no page of this machine hands such a login over."""
+    browser, page = local
+    login = provider.begin(mode="remote")
+    login.identity = IDENTITY
+    home = browser.get(page.home_path)
+    path = browser.post(page.home_path, {"form": home.hidden(), "handle": login.inbox_handle}, own(browser)).location
+    shown = browser.get(path)
+    fields = {"form": shown.hidden(), "action": "approve", "pin": PIN}
+    assert "6 digits" in browser.post(path, fields, own(browser)).text
+    wrong = f"{(int(login.code) + 1) % 10**6:06}"
+    assert "2 tries left" in browser.post(path, {**fields, "code": wrong}, own(browser)).text
+    assert "Approved" in browser.post(path, {**fields, "code": login.code}, own(browser)).text
+    assert login.state == "approved"
+
+
+def test_what_must_not_be_shown_is_not(browser: Browser, provider: Provider) -> None:
+    login = provider.begin(app=provider.sign_record(provider.record(name="Sh\u202eop")))
+    sent = browser.post("/hand-over", hand_over_fields(login), provider.issuer)
+    assert (sent.status, sent.location) == (200, "")
+    assert "bidirectional" in sent.text
+    assert "\u202e" not in sent.text
+
+
+def test_a_refused_approval_ends_the_page(browser: Browser, provider: Provider) -> None:
+    login = provider.begin()
+    path, shown = handed_over(browser, provider, login)
+    assert "PIN" in browser.post(path, {"form": shown.hidden(), "action": "approve"}, own(browser)).text
+    assert login.state == "open"
+    login.challenge["sub"] = "somebody else"
+    fields = {"form": shown.hidden(), "action": "approve", "pin": PIN}
+    assert "something else than what you were shown" in browser.post(path, fields, own(browser)).text
+    assert browser.get(path).status == 404
+
+
+def test_holding_from_a_prompt(browser: Browser, provider: Provider) -> None:
+    path, shown = handed_over(browser, provider, provider.begin())
+    asked = browser.post(path, {"form": shown.hidden(), "action": "hold"}, own(browser))
+    assert provider.holds == []
+    browser.post(path, {"form": asked.hidden(), "action": "hold", "sure": "HOLD"}, own(browser))
+    assert provider.holds == [(IDENTITY, "unknown-login")]
+
+
+def test_only_so_many_prompts_wait(browser: Browser, provider: Provider) -> None:
+    paths = [handed_over(browser, provider, provider.begin())[0] for _ in range(9)]
+    assert [browser.get(path).status for path in (paths[0], paths[1], paths[-1])] == [404, 200, 200]
+
+
 def test_values_are_text_on_the_page(browser: Browser, provider: Provider) -> None:
     app = provider.sign_record(provider.record(name='<b>"Shop" & Co</b>'))
     _, shown = handed_over(browser, provider, provider.begin(app=app, purpose="<script>alert(1)</script>"))

@@ -135,9 +135,7 @@ class LocalPage:
         if action == "approve":
             return self._approve(request, token, waiting.prompt)
         if action == "hold":
-            self._agent.hold("unknown-login")
-            del self._prompts[token]
-            return self._page(message_html(say(self._language, "held_done")))
+            return self._hold(request, waiting.form)
         if action not in REFUSALS.values():
             raise RefusedRequestError("400 Bad Request")
         del self._prompts[token]
@@ -184,8 +182,12 @@ class LocalPage:
             return self._open(handle, None)
         if request.one("action") != "hold":
             raise RefusedRequestError("400 Bad Request")
+        return self._hold(request, self._form)
+
+    def _hold(self, request: PageRequest, form: str) -> Answer:
+        """Asked twice: it ends every login until the operator releases."""
         if request.one("sure") != "HOLD":
-            return self._page(hold_html(self._language, self._form))
+            return self._page(hold_html(self._language, form))
         self._agent.hold("unknown-login")
         return self._page(message_html(say(self._language, "held_done")))
 
