@@ -59,7 +59,7 @@ class SimDesk:
 def missing_for_cards() -> str:
     """What a card in a reader needs and this machine has not; "" where nothing is missing."""
     found = {
-        "pcscd": shutil.which("pcscd") is not None,
+        **{program: shutil.which(program) is not None for program in ("pcscd", "unshare", "setpriv", "ip")},
         "vsmartcard-vpcd": _READER_DRIVER.exists(),
         "pyscard": importlib.util.find_spec("smartcard") is not None,
     }
