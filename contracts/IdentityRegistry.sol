@@ -94,6 +94,16 @@ contract IdentityRegistry is Enrolment, IdentityHolds, Replacements {
     }
 
     /// @inheritdoc IIdentityRegistry
+    function wordDigest(bytes32 identity, bytes32 x, bytes32 y, Purpose purpose, uint64 deadline)
+        external
+        view
+        returns (bytes32)
+    {
+        IdentityRecord storage known = _records[identity];
+        return Possession.word(_domainSeparator(), known.operator, identity, x, y, purpose, known.activatedAt, deadline);
+    }
+
+    /// @inheritdoc IIdentityRegistry
     function consortium() external view returns (address) {
         return address(CONSORTIUM);
     }

@@ -44,8 +44,9 @@ abstract contract Enrolment is IdentityBase {
         _requireSignature(signer, keccak256(abi.encode(ACTIVATE_TYPE, entriesHash, deadline)), signature);
 
         bytes32 separator = _domainSeparator();
+        ICertificateRegistry registry = _certificateRegistry();
         for (uint256 i = 0; i < entries.length; ++i) {
-            _activate(entries[i], operator, signer, separator);
+            _activate(entries[i], operator, signer, separator, registry);
         }
     }
 
@@ -94,7 +95,13 @@ abstract contract Enrolment is IdentityBase {
         );
     }
 
-    function _activate(Activation calldata entry, uint16 operator, address signer, bytes32 separator) private {
+    function _activate(
+        Activation calldata entry,
+        uint16 operator,
+        address signer,
+        bytes32 separator,
+        ICertificateRegistry registry
+    ) private {
         bytes32 identity = entry.identity;
         IdentityRecord storage known = _records[identity];
         Refusal refusal = Refusal.None;
@@ -111,6 +118,7 @@ abstract contract Enrolment is IdentityBase {
             (bytes32 x, bytes32 y) = (key.x, key.y);
             bytes32 payload = Possession.digest(separator, operator, identity, x, y, Purpose.Activate, entry.deadline);
             if (!Possession.isSigned(payload, entry.r, entry.s, x, y)) refusal = Refusal.BadProof;
+            else if (_isBlocked(registry, x, y)) refusal = Refusal.KeyBlocked;
         }
         if (refusal != Refusal.None) {
             emit IdentityEntryRefused(identity, operator, 0, refusal);

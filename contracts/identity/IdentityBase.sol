@@ -155,7 +155,7 @@ abstract contract IdentityBase is IIdentityRegistry, TypedDomain {
     }
 
     /// @dev The word of the current key over a new one: fresh, and not of a key that others have too.
-    function _requireWord(Activation calldata word, uint16 operator, bytes32 x, bytes32 y, Purpose purpose)
+    function _requireWord(Activation calldata word, IdentityRecord storage known, bytes32 x, bytes32 y, Purpose purpose)
         internal
         view
     {
@@ -163,7 +163,9 @@ abstract contract IdentityBase is IIdentityRegistry, TypedDomain {
         if (word.deadline > block.timestamp + OWN_WORD) revert IdentityDeadlineTooFar(word.deadline);
         KeyRecord storage current = _currentKey(word.identity);
         if (_isBlocked(_certificateRegistry(), current.x, current.y)) revert IdentityKeyBlocked(word.identity);
-        bytes32 payload = Possession.digest(_domainSeparator(), operator, word.identity, x, y, purpose, word.deadline);
+        bytes32 payload = Possession.word(
+            _domainSeparator(), known.operator, word.identity, x, y, purpose, known.activatedAt, word.deadline
+        );
         if (!Possession.isSigned(payload, word.r, word.s, current.x, current.y)) {
             revert IdentityBadProof(word.identity);
         }

@@ -11,6 +11,10 @@ library Possession {
     // The key is in the text because for a text without it, keys can be computed under which given numbers verify.
     bytes32 private constant POSSESSION_TYPE =
         keccak256("Possession(uint16 operator,bytes32 identity,bytes32 x,bytes32 y,uint8 purpose,uint64 deadline)");
+    // The second of activation is the card's person's: whoever had the fresh card in hands could not know it.
+    bytes32 private constant WORD_TYPE = keccak256(
+        "Word(uint16 operator,bytes32 identity,bytes32 x,bytes32 y,uint8 purpose,uint40 activatedAt,uint64 deadline)"
+    );
     // base64url of {"alg":"ES256","typ":"tally-possession+jws"} and the dot
     bytes private constant HEAD = "eyJhbGciOiJFUzI1NiIsInR5cCI6InRhbGx5LXBvc3Nlc3Npb24randzIn0.";
     address private constant P256VERIFY = address(0x100); // EIP-7951: takes low and high s
@@ -25,6 +29,21 @@ library Possession {
         uint64 deadline
     ) internal pure returns (bytes32) {
         bytes32 structHash = keccak256(abi.encode(POSSESSION_TYPE, operator, identity, x, y, purpose, deadline));
+        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
+    }
+
+    /// @notice What a current key says of another key (x, y).
+    function word(
+        bytes32 separator,
+        uint16 operator,
+        bytes32 identity,
+        bytes32 x,
+        bytes32 y,
+        IIdentityRegistry.Purpose purpose,
+        uint40 activatedAt,
+        uint64 deadline
+    ) internal pure returns (bytes32) {
+        bytes32 structHash = keccak256(abi.encode(WORD_TYPE, operator, identity, x, y, purpose, activatedAt, deadline));
         return keccak256(abi.encodePacked(hex"1901", separator, structHash));
     }
 

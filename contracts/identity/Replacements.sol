@@ -41,7 +41,9 @@ abstract contract Replacements is IdentityBase {
         if (replacing) _endReplacement(identity, known, false);
         _requireGoodKey(entry, known.operator);
         if (agreement.identity != identity) revert IdentityBadProof(identity);
-        _requireWord(agreement, known.operator, entry.x, entry.y, Purpose.Replace);
+        // A card that nobody activated may still be in the hands of who made it.
+        if (known.activatedAt == 0) revert IdentityWrongState(identity, known.state);
+        _requireWord(agreement, known, entry.x, entry.y, Purpose.Replace);
         if (replacing) emit ReplacementCancelled(identity, known.operator, signer, false, counter + 1);
         _identityOfKey[entry.x] = identity;
         _replace(identity, known, entry.x, entry.y, entry.attestation, _flagsOf(entry), signer, true);
@@ -93,6 +95,8 @@ abstract contract Replacements is IdentityBase {
         WaitingKey memory waiting = _requireWaiting(identity, known);
         if (waiting.x != x || waiting.y != y) revert IdentityOtherKey(identity);
         if (waiting.startedBy == signer) revert IdentitySameAccount(signer);
+        // What an account began that was suspended since is nothing to confirm.
+        if (_memberOf(waiting.startedBy, REGISTRARS, false) == 0) revert IdentityNotAuthorised(waiting.startedBy);
         _requireCounter(identity, known, counter);
         if (block.timestamp < waiting.executableAt) revert IdentityTooEarly(identity, waiting.executableAt);
         if (_isBlocked(_certificateRegistry(), x, y)) revert IdentityKeyRefused(identity, Refusal.KeyBlocked);
@@ -121,7 +125,7 @@ abstract contract Replacements is IdentityBase {
         bytes32 identity = veto.identity;
         IdentityRecord storage known = _records[identity];
         WaitingKey memory waiting = _requireWaiting(identity, known);
-        _requireWord(veto, known.operator, waiting.x, waiting.y, Purpose.Cancel);
+        _requireWord(veto, known, waiting.x, waiting.y, Purpose.Cancel);
         _endReplacement(identity, known, true);
         emit ReplacementCancelled(identity, known.operator, msg.sender, true, _touch(known));
     }

@@ -18,6 +18,8 @@ pragma solidity ^0.8.30;
 /// - `CancelReplacement(bytes32 identity,uint16 counter,uint64 deadline)`
 /// - `Possession(uint16 operator,bytes32 identity,bytes32 x,bytes32 y,uint8 purpose,uint64 deadline)`: its EIP-712
 ///   digest is the payload of the JWS that a card signs, header `{"alg":"ES256","typ":"tally-possession+jws"}`.
+/// - `Word(uint16 operator,bytes32 identity,bytes32 x,bytes32 y,uint8 purpose,uint40 activatedAt,uint64 deadline)`, in
+///   the same way: what the current key says of another one. `activatedAt` is the identity's own.
 interface IIdentityRegistry {
     /// @notice What `stateOf` answers, the first that applies: revoked, held, replacing, then registered or active.
     enum State {
@@ -74,7 +76,7 @@ interface IIdentityRegistry {
         bytes32 s;
     }
 
-    /// @notice A proof by the identity's current key.
+    /// @notice A proof by the identity's current key: `Possession` to activate, `Word` to replace and to cancel.
     struct Activation {
         bytes32 identity;
         uint64 deadline;
@@ -225,7 +227,8 @@ interface IIdentityRegistry {
 
     /// @notice Replaces the key at once: the new key proves itself and the old one agrees.
     /// @param entry its proof is of purpose `Replace`.
-    /// @param agreement by the current key, purpose `Replace`, over the new key; its deadline at most 24 hours ahead.
+    /// @param agreement a `Word` of the current key, which was activated, purpose `Replace`, over the new key; its
+    /// deadline at most 24 hours ahead.
     /// @param signer a registrar or administrator of the operator.
     function replaceKey(
         Registration calldata entry,
@@ -247,7 +250,7 @@ interface IIdentityRegistry {
         bytes calldata signature
     ) external;
 
-    /// @param signer an administrator of the operator, not the account that started it.
+    /// @param signer an administrator of the operator, not the account that started it, which may order still.
     function confirmReplacement(
         bytes32 identity,
         bytes32 x,
@@ -269,7 +272,7 @@ interface IIdentityRegistry {
 
     /// @notice The person's own veto: the current card refuses the waiting key, which is then never taken. Anyone may
     /// relay it; no account of the operator is needed.
-    /// @param veto by the current key, purpose `Cancel`, over the waiting key; its deadline at most 24 hours ahead.
+    /// @param veto a `Word` of the current key, purpose `Cancel`, over the waiting key; its deadline at most 24 hours ahead.
     function cancelByCard(Activation calldata veto) external;
 
     function stateOf(bytes32 identity) external view returns (State);
@@ -288,6 +291,12 @@ interface IIdentityRegistry {
 
     /// @notice The digest that a card signs as the payload of its JWS.
     function possessionDigest(uint16 operator, bytes32 identity, bytes32 x, bytes32 y, Purpose purpose, uint64 deadline)
+        external
+        view
+        returns (bytes32);
+
+    /// @notice The digest of a `Word` by the identity's current key, as things stand.
+    function wordDigest(bytes32 identity, bytes32 x, bytes32 y, Purpose purpose, uint64 deadline)
         external
         view
         returns (bytes32);

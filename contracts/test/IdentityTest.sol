@@ -143,8 +143,36 @@ abstract contract IdentityTest is LedgerTest {
         (bytes32 x, bytes32 y) = pointOf(card(about));
         made.identity = identity;
         made.deadline = uint64(now_ + 1 hours);
-        (made.r, made.s) =
-            signOnCard(card(cardNumber), possessionDigest(OPERATOR, identity, x, y, purpose, made.deadline));
+        bytes32 digest = purpose == ACTIVATE
+            ? possessionDigest(OPERATOR, identity, x, y, purpose, made.deadline)
+            : wordDigest(identity, x, y, purpose, identities.identityOf(identity).activatedAt, made.deadline);
+        (made.r, made.s) = signOnCard(card(cardNumber), digest);
+    }
+
+    function wordDigest(
+        bytes32 identity,
+        bytes32 x,
+        bytes32 y,
+        IIdentityRegistry.Purpose purpose,
+        uint40 activatedAt,
+        uint64 deadline
+    ) internal view returns (bytes32) {
+        bytes32 structHash = keccak256(
+            abi.encode(
+                keccak256(
+                    "Word(uint16 operator,bytes32 identity,bytes32 x,bytes32 y,uint8 purpose,uint40 activatedAt,uint64 deadline)"
+                ),
+                OPERATOR,
+                identity,
+                x,
+                y,
+                purpose,
+                activatedAt,
+                deadline
+            )
+        );
+        bytes32 separator = domainSeparator(address(identities), block.chainid, SALT);
+        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
     }
 
     function activation(uint256 number) internal view returns (IIdentityRegistry.Activation memory) {

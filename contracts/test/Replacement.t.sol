@@ -219,6 +219,16 @@ contract ReplacementTest is IdentityTest {
         keyRefused(confirm(3), IIdentityRegistry.Refusal.KeyBlocked);
     }
 
+    function test_aBlockedKeyIsNotActivated() external {
+        registerOne(4);
+        registerOne(5);
+        cardBlocked(4);
+        entryRefused(activateCall(only(activation(4)), OPERATOR, REGISTRAR), IIdentityRegistry.Refusal.KeyBlocked);
+        expectIdentity(4, REGISTERED);
+        passes(activateCall(only(activation(5)), OPERATOR, REGISTRAR));
+        expectIdentity(5, ACTIVE);
+    }
+
     function test_anyoneHoldsWhatHasABlockedKey() external {
         bytes memory call_ = abi.encodeCall(IIdentityRegistry.holdBlocked, (id));
         isRefused(call_, abi.encodeWithSelector(IIdentityRegistry.IdentityKeyNotBlocked.selector, id));
@@ -290,7 +300,8 @@ contract ReplacementTest is IdentityTest {
         (bytes32 x, bytes32 y) = pointOf(card(2));
         word.identity = id;
         word.deadline = uint64(now_ + 24 hours + 1);
-        (word.r, word.s) = signOnCard(card(1), possessionDigest(OPERATOR, id, x, y, REPLACE, word.deadline));
+        uint40 activatedAt = identities.identityOf(id).activatedAt;
+        (word.r, word.s) = signOnCard(card(1), wordDigest(id, x, y, REPLACE, activatedAt, word.deadline));
         bytes memory far = abi.encodeWithSelector(IIdentityRegistry.IdentityDeadlineTooFar.selector, word.deadline);
         isRefused(replaceCall(replacementOf(1, 2), word, 0, OPERATOR, REGISTRAR), far);
         goTo(uint256(word.deadline) + 1);
@@ -298,6 +309,42 @@ contract ReplacementTest is IdentityTest {
         isRefused(replaceCall(replacementOf(1, 2), word, 0, OPERATOR, REGISTRAR), late);
         goTo(word.deadline);
         passes(replaceCall(replacementOf(1, 2), word, 0, OPERATOR, REGISTRAR));
+    }
+
+    /// @notice Who personalises cards has them sign without PIN, also for a day to come; the second of the activation is
+    /// what the fresh card could not be told.
+    function test_aWordOfTheFreshCard() external {
+        (bytes32 x, bytes32 y) = pointOf(card(2));
+        IIdentityRegistry.Activation memory word;
+        word.identity = person(4);
+        word.deadline = uint64(now_ + 180 days);
+        (word.r, word.s) = signOnCard(card(4), wordDigest(person(4), x, y, REPLACE, 0, word.deadline));
+        IIdentityRegistry.Activation memory possession;
+        (possession.identity, possession.deadline) = (word.identity, word.deadline);
+        (possession.r, possession.s) =
+            signOnCard(card(4), possessionDigest(OPERATOR, person(4), x, y, REPLACE, word.deadline));
+        registerOne(4);
+        goTo(word.deadline - 1 hours);
+        IIdentityRegistry.Registration memory made = replacementOf(4, 2);
+        isRefused(
+            replaceCall(made, word, 0, OPERATOR, REGISTRAR),
+            abi.encodeWithSelector(IIdentityRegistry.IdentityWrongState.selector, person(4), REGISTERED)
+        );
+        passes(activateCall(only(activation(4)), OPERATOR, REGISTRAR));
+        bytes memory bad = abi.encodeWithSelector(IIdentityRegistry.IdentityBadProof.selector, person(4));
+        isRefused(replaceCall(made, word, 0, OPERATOR, REGISTRAR), bad);
+        isRefused(replaceCall(made, possession, 0, OPERATOR, REGISTRAR), bad);
+        passes(replaceCall(made, wordOf(4, person(4), 2, REPLACE), 0, OPERATOR, REGISTRAR));
+    }
+
+    function test_theDigestOfAWord() external view {
+        (bytes32 x, bytes32 y) = pointOf(card(2));
+        uint40 activatedAt = identities.identityOf(id).activatedAt;
+        check(activatedAt == START, "activated");
+        check(
+            identities.wordDigest(id, x, y, CANCEL, later()) == wordDigest(id, x, y, CANCEL, activatedAt, later()),
+            "as the documents have it"
+        );
     }
 
     function test_theNewKeysProof() external {
@@ -364,6 +411,18 @@ contract ReplacementTest is IdentityTest {
         pass(REPLACEMENT_DELAY);
         isRefused(confirm(2), abi.encodeWithSelector(IIdentityRegistry.IdentitySameAccount.selector, admin(OPERATOR)));
         passes(confirmCall(id, 2, 1, OPERATOR, "second"));
+    }
+
+    /// @notice What a stolen registrar's key began is not confirmed once that account is suspended.
+    function test_begunByAnAccountSuspendedSince() external {
+        start(2);
+        pass(REPLACEMENT_DELAY);
+        address registrar = accountOf(OPERATOR, REGISTRAR);
+        IConsortium.Role role = IConsortium.Role.Registrar;
+        ok(address(consortium), setAccountCall(OPERATOR, registrar, role, false, OPERATOR));
+        notAuthorised(confirm(2), OPERATOR, REGISTRAR);
+        ok(address(consortium), setAccountCall(OPERATOR, registrar, role, true, OPERATOR));
+        passes(confirm(2));
     }
 
     function test_oneAtATime() external {

@@ -91,6 +91,15 @@ TYPES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("purpose", "uint8"),
             ("deadline", "uint64"),
         ),
+        "Word": (
+            ("operator", "uint16"),
+            ("identity", "bytes32"),
+            ("x", "bytes32"),
+            ("y", "bytes32"),
+            ("purpose", "uint8"),
+            ("activatedAt", "uint40"),
+            ("deadline", "uint64"),
+        ),
         "TrustCheckpoint": (
             ("termsHash", "bytes32"),
             ("number", "uint64"),

@@ -120,6 +120,31 @@ class IdentityTexts:
         }
         return TypedData(self._identities, "Possession", message)
 
+    def word(  # noqa: PLR0917  the fields of the text, in its order
+        self,
+        operator: int,
+        identity: bytes,
+        x: bytes,
+        y: bytes,
+        purpose: PossessionPurpose,
+        activated_at: int,
+        deadline: int,
+    ) -> TypedData:
+        """What an identity's current key says of another key (x, y), to replace or to cancel; signed as `possession`.
+
+        `activated_at` is the identity's own, as the ledger has it: a card that nobody activated has no word to replace.
+        """
+        message = {
+            "operator": operator,
+            "identity": identity,
+            "x": x,
+            "y": y,
+            "purpose": int(purpose),
+            "activatedAt": activated_at,
+            "deadline": deadline,
+        }
+        return TypedData(self._identities, "Word", message)
+
     def _counted(self, kind: str, identity: bytes, counter: int, deadline: int) -> TypedData:
         return TypedData(self._identities, kind, {"identity": identity, "counter": counter, "deadline": deadline})
 

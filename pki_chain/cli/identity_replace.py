@@ -45,6 +45,7 @@ def replace() -> None:
 @click.option("--hours", default=12, show_default=True, type=click.IntRange(1, 23), help="How long its word is good.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("old-card.txt"), show_default=True)
 @emulator_option
+@gateway_option
 @member_command
 @json_option
 def text(
@@ -53,6 +54,7 @@ def text(
     card_file: Path,
     hours: int,
     out: Path,
+    gateways: tuple[str, ...],
     *,
     allow_emulators: bool,
     as_json: bool,
@@ -69,8 +71,11 @@ def text(
     deadline = int(time.time()) + hours * _HOUR_S
     with open_register(config) as register:
         key = load_new_card(config, register, identity, card_file, allow_emulators=allow_emulators).key
-        typed = TypedTexts(config.load_consortium()).possession(
-            config.member.id, identity, key.x, key.y, PossessionPurpose.REPLACE, deadline
+        activated_at = fetch_identity(gateway_client(config, gateways), identity)["activated_at"]
+        if not activated_at:
+            raise InputError("the old card was never activated: it has no word in this; use `start` and `confirm`")
+        typed = TypedTexts(config.load_consortium()).word(
+            config.member.id, identity, key.x, key.y, PossessionPurpose.REPLACE, activated_at, deadline
         )
         register.store_word(identity, key.x, deadline)
     try:

@@ -74,7 +74,16 @@ class Card:
         self, identity: bytes, purpose: PossessionPurpose, deadline: int, about: CardKey | None = None
     ) -> CardProof:
         key = about or self.key
-        digest = self._texts.possession(self._operator, identity, key.x, key.y, purpose, deadline).digest()
+        return self._signed(self._texts.possession(self._operator, identity, key.x, key.y, purpose, deadline), deadline)
+
+    def word(
+        self, stands: Identity, identity: bytes, purpose: PossessionPurpose, deadline: int, about: CardKey
+    ) -> CardProof:
+        typed = self._texts.word(self._operator, identity, about.x, about.y, purpose, stands.activated_at, deadline)
+        return self._signed(typed, deadline)
+
+    def _signed(self, typed: TypedData, deadline: int) -> CardProof:
+        digest = typed.digest()
         text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (HEADER, digest))
         assert len(text) == 103
         signature = self._sign(text)
@@ -269,8 +278,13 @@ def test_the_old_card_agrees_to_a_new_one(people: People) -> None:
     new = people.new_card()
     entry = people.entry(new, PossessionPurpose.REPLACE, identity)
     soon, by = people.consortium.now() + 3600, people.registrar.address
-    agreement = Activation(identity, old.proof(identity, PossessionPurpose.REPLACE, soon, new.key))
     typed = people.texts.replace_key(entry, 0, people.consortium.deadline())
+    early = Activation(identity, old.proof(identity, PossessionPurpose.REPLACE, soon, new.key))
+    without_time = people.calls.replace_key(entry, early, 0, **people.signed(people.registrar, typed))
+    people.refused(without_time, "IdentityBadProof")
+    agreement = Activation(
+        identity, old.word(people.stands(identity), identity, PossessionPurpose.REPLACE, soon, new.key)
+    )
     call = people.calls.replace_key(entry, agreement, 0, **people.signed(people.registrar, typed))
     replaced = ports.IdentityKeyReplaced(identity, OPERATOR, by, 1, new.key, by_old_key=True, counter=1)
     assert people.send(call) == [replaced]
@@ -315,9 +329,10 @@ def test_a_lost_card_is_replaced_by_two_and_not_before_its_time(people: People) 
     people.send(start(2))
 
     soon = people.consortium.now() + 3600
-    wrong = Activation(identity, card.proof(identity, PossessionPurpose.REPLACE, soon, stranger.key))
+    stands = people.stands(identity)
+    wrong = Activation(identity, card.word(stands, identity, PossessionPurpose.REPLACE, soon, stranger.key))
     people.refused(people.calls.cancel_replacement_by_card(wrong), "IdentityBadProof")
-    veto = Activation(identity, card.proof(identity, PossessionPurpose.CANCEL, soon, stranger.key))
+    veto = Activation(identity, card.word(stands, identity, PossessionPurpose.CANCEL, soon, stranger.key))
     (event,) = people.send(people.calls.cancel_replacement_by_card(veto))
     assert isinstance(event, ports.ReplacementCancelled)
     assert event.by_card

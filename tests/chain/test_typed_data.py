@@ -83,7 +83,8 @@ ALL = [
     TEXTS.start_replacement(ENTRY, 1, 99),
     TEXTS.confirm_replacement(ID, ID, ID, 1, 99),
     TEXTS.cancel_replacement(ID, 1, 99),
-    TEXTS.possession(1, ID, ID, ID, PossessionPurpose.CANCEL, 99),
+    TEXTS.possession(1, ID, ID, ID, PossessionPurpose.ACTIVATE, 99),
+    TEXTS.word(1, ID, ID, ID, PossessionPurpose.CANCEL, 98, 99),
     TEXTS.trust_checkpoint(ID, 1, ID, 99, ID),
 ]
 
