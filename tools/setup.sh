@@ -43,6 +43,7 @@ need gcc gcc
 need pkg-config pkg-config
 need swig swig
 need pcscd pcscd
+need ip iproute2
 [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages+=(vsmartcard-vpcd)
 [ -e /usr/include/PCSC/winscard.h ] || packages+=(libpcsclite-dev)
 [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h" ] || packages+=(python3-dev)
@@ -51,7 +52,6 @@ if [ "$what" = dev ]; then
   need javac openjdk-17-jdk-headless
   need mvn maven
   # Two hosts with an IKE daemon each, for the security gateway's tests.
-  need ip iproute2
   need ping iputils-ping
   need swanctl strongswan-swanctl
   [ -x /usr/sbin/charon-systemd ] || packages+=(charon-systemd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -17,6 +18,7 @@ from pki_chain.demo.stage import OPERATOR, VENDOR, Stage, require
 
 Say = Callable[[str], None]
 
+_PROGRAMS: Final = ("pcscd", "unshare", "setpriv", "ip")
 _READER_DRIVER: Final = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 
 
@@ -58,8 +60,9 @@ class SimDesk:
 
 def missing_for_cards() -> str:
     """What a card in a reader needs and this machine has not; "" where nothing is missing."""
+    searched = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     found = {
-        **{program: shutil.which(program) is not None for program in ("pcscd", "unshare", "setpriv", "ip")},
+        **{program: shutil.which(program, path=searched) is not None for program in _PROGRAMS},
         "vsmartcard-vpcd": _READER_DRIVER.exists(),
         "pyscard": importlib.util.find_spec("smartcard") is not None,
     }
