@@ -7,7 +7,6 @@ Nothing here approves by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,7 +31,6 @@ from sim_applet_tools.agent.watch import IdentitySight, IdentityWatch
 from sim_applet_tools.errors import ChallengeRefusedError, InputError, SimError
 from sim_applet_tools.iot_safe.signature_check import SeenNonces
 
-WATCH_WAIT_S = 3.0
 CODE_DIGITS = 6
 
 
@@ -46,6 +44,8 @@ class Prompt:
     text: str
     """What the approval commits to as "the text shown": show it whole."""
     notices: tuple[Notice, ...]
+    is_complete: bool
+    """Whether card and ledger were looked at; no other prompt is approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,47 +99,51 @@ class Agent:
         return self._client.wakes()
 
     def open(self, handle: str, local_secret: str | None, language: Language) -> Prompt:
+        """`fetch`, then `complete`: a prompt with everything that is to be known, ready to be approved."""
+        return self.complete(self.fetch(handle, local_secret, language))
+
+    def fetch(self, handle: str, local_secret: str | None, language: Language) -> Prompt:
         """Fetch a challenge, which binds it to this agent, and check all that can be checked before a person looks.
 
         1. it is encrypted to this agent; 2. its form, issuer, time, acr; 3. that it is of the mode that this way leads
         to; 4. the member's signature on the app's record; 5. that the record is of this app; 6. a domain that was
-        verified; 7. that the app is not blocked here. `ChallengeRefusedError` where one fails.
+        verified; 7. that the app is not blocked here. `ChallengeRefusedError` where one fails. What it gives may be
+        shown, but not approved before `complete` looked at card and ledger.
         """
-        pool = ThreadPoolExecutor(1)
-        try:
-            looking = None if self._watch is None else pool.submit(self._watch.look, self.enrolment.identity)
-            jwe = self._client.fetch(handle, local_secret, language)
-            now = self._clock()
-            challenge = parse_challenge(decrypt_challenge(jwe, self._key), issuer=self.enrolment.issuer, now=now)
-            if (challenge.mode == "local") != (local_secret is not None) or challenge.language != language:
-                raise ChallengeRefusedError(
-                    f"the challenge is for a {challenge.mode} login in {challenge.language!r}, and that is not how it "
-                    "came here: begin the login again"
-                )
-            record = verify_app_record(challenge.app, self._members, now)
-            if record.client_id != challenge.client_id:
-                raise ChallengeRefusedError(
-                    f"the registration record is of another app ({record.client_id!r}) than the one that asks: do not "
-                    "approve it, and tell your operator"
-                )
-            text = consent_text(challenge, record)
-            memory = self._home.memory()
-            known = memory.apps.get(challenge.client_id)
-            if known is not None and known.is_blocked:
-                self._client.refuse(challenge.challenge_id, "declined")
-                raise ChallengeRefusedError(
-                    f"you blocked {record.name!r}, so its login was refused: `tally sim agent apps` lifts that"
-                )
-            sights = self._sights(lambda: None if looking is None else looking.result(WATCH_WAIT_S))
-        finally:
-            pool.shutdown(wait=False)
+        jwe = self._client.fetch(handle, local_secret, language)
+        now = self._clock()
+        challenge = parse_challenge(decrypt_challenge(jwe, self._key), issuer=self.enrolment.issuer, now=now)
+        if (challenge.mode == "local") != (local_secret is not None) or challenge.language != language:
+            raise ChallengeRefusedError(
+                f"the challenge is for a {challenge.mode} login in {challenge.language!r}, and that is not how it "
+                "came here: begin the login again"
+            )
+        record = verify_app_record(challenge.app, self._members, now)
+        if record.client_id != challenge.client_id:
+            raise ChallengeRefusedError(
+                f"the registration record is of another app ({record.client_id!r}) than the one that asks: do not "
+                "approve it, and tell your operator"
+            )
+        text = consent_text(challenge, record)
+        memory = self._home.memory()
+        known = memory.apps.get(challenge.client_id)
+        if known is not None and known.is_blocked:
+            self._client.refuse(challenge.challenge_id, "declined")
+            raise ChallengeRefusedError(
+                f"you blocked {record.name!r}, so its login was refused: `tally sim agent apps` lifts that"
+            )
         return Prompt(
             challenge=challenge,
             record=record,
             domain=record.domain_of(challenge.redirect_uri),
             text=text,
-            notices=(*sights.notices, *app_notices(challenge, record, memory)),
+            notices=tuple(app_notices(challenge, record, memory)),
+            is_complete=False,
         )
+
+    def complete(self, prompt: Prompt) -> Prompt:
+        """The prompt with what card and ledger say added in front, which may take as long as they do."""
+        return replace(prompt, notices=(*self.look().notices, *prompt.notices), is_complete=True)
 
     def approve(self, prompt: Prompt, pin: str, refused: Collection[str] = (), code: str = "") -> Outcome:
         """Have the card sign, and hand the signature in. The PIN goes to the card and nowhere else.
@@ -148,6 +152,8 @@ class Agent:
         provider raise; `ChallengeRefusedError` where the challenge has run out meanwhile.
         """
         challenge = prompt.challenge
+        if not prompt.is_complete:
+            raise InputError("nobody looked at card and ledger yet: show what `complete` gives, then approve that")
         if challenge.mode == "remote" and not (len(code) == CODE_DIGITS and code.isascii() and code.isdigit()):
             raise InputError(f"the code that the page shows has {CODE_DIGITS} digits")
         now = self._clock()
@@ -181,38 +187,34 @@ class Agent:
 
     def look(self) -> Sights:
         """Card and ledger, with what is to be known about them; the card's counter counts from here on."""
-        watch = self._watch
-        return self._sights(lambda: None if watch is None else watch.look(self.enrolment.identity))
-
-    def _sights(self, look: Callable[[], IdentitySight | None]) -> Sights:
         memory = self._home.memory()
-        x = self.enrolment.card_key.public_numbers().x.to_bytes(32, "big")
-        notices: list[Notice] = []
-        identity, card = None, None
-        try:
-            identity = look()
-        except (SimError, TimeoutError) as error:
-            text = error.message if isinstance(error, SimError) else "the gateway took too long"
-            notices.append(Notice("watch-unavailable", "warning", {"why": text}))
-        else:
-            if identity is None:
-                notices.append(Notice("no-watch", "info"))
-            else:
-                notices += identity_notices(identity, x, memory)
-        try:
-            card = look_at_card(self._open_card)
-        except SimError as error:
-            notices.append(Notice("no-card", "warning", {"why": error.message}))
-        else:
-            notices += card_notices(card, memory)
+        card_key_x = self.enrolment.card_key.public_numbers().x.to_bytes(32, "big")
+        identity, notices = self._look_at_identity(card_key_x, memory)
+        card, more = self._look_at_card(memory)
 
         def remember(before: Memory) -> Memory:
-            after = before if identity is None else after_identity_look(before, identity, x)
+            after = before if identity is None else after_identity_look(before, identity, card_key_x)
             return after if card is None else after_card_look(after, card)
 
         if remember(memory) != memory:
             self._home.change(remember)
-        return Sights(card, identity, tuple(notices))
+        return Sights(card, identity, (*notices, *more))
+
+    def _look_at_identity(self, card_key_x: bytes, memory: Memory) -> tuple[IdentitySight | None, list[Notice]]:
+        if self._watch is None:
+            return None, [Notice("no-watch", "info")]
+        try:
+            sight = self._watch.look(self.enrolment.identity)
+        except SimError as error:
+            return None, [Notice("watch-unavailable", "warning", {"why": error.message})]
+        return sight, identity_notices(sight, card_key_x, memory)
+
+    def _look_at_card(self, memory: Memory) -> tuple[CardSight | None, list[Notice]]:
+        try:
+            sight = look_at_card(self._open_card)
+        except SimError as error:
+            return None, [Notice("no-card", "warning", {"why": error.message})]
+        return sight, card_notices(sight, memory)
 
 
 def _with_app(memory: Memory, prompt: Prompt, now: int) -> Memory:

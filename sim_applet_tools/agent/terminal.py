@@ -51,9 +51,11 @@ class TerminalFace:
 
     def handle(self, handle: str, local_secret: str | None) -> Decision:
         """Fetch, show, ask. Raises what `Agent.open` raises, and where card or provider fail for good."""
-        prompt = self._agent.open(handle, local_secret, self._language)
+        prompt = self._agent.fetch(handle, local_secret, self._language)
         self.show_prompt(prompt)
-        return self.decide(prompt)
+        complete = self._agent.complete(prompt)  # while the person reads
+        self.show_notices(complete.notices[: len(complete.notices) - len(prompt.notices)])
+        return self.decide(complete)
 
     def show_prompt(self, prompt: Prompt) -> None:
         challenge = prompt.challenge

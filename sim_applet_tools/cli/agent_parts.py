@@ -153,19 +153,25 @@ def identity_watch(gateway: str | None) -> IdentityWatch | None:
         raise ConfigurationError(
             "--gateway needs the package pki_chain of the same version: install it, or leave it out"
         )
-    return _Guarded(found.load()(gateway, WATCH_TIMEOUT_S))
+    return _Guarded(found.load, gateway)
 
 
 class _Guarded:
-    """Another package's watch: what it gives becomes our values, what it raises our error."""
+    """Another package's watch: what it gives becomes our values, what it raises our error.
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    It is loaded at its first look, which is beside the provider's and the card's answers and not before them.
+    """
+
+    def __init__(self, load: Callable[[], Any], gateway: str) -> None:
+        self._load = load
+        self._gateway = gateway
+        self._inner: Any = None
 
     def look(self, identity: str) -> IdentitySight:
         from sim_applet_tools.agent.watch import IdentityKey, IdentitySight
 
         try:
+            self._inner = self._inner or self._load()(self._gateway, WATCH_TIMEOUT_S)
             sight = self._inner.look(identity)
         except SimError:
             raise

@@ -56,6 +56,15 @@ def test_a_code_or_item_out_of_place(agent: Agent, provider: Provider) -> None:
         agent.approve(prompt, PIN, refused={"address"})
 
 
+def test_what_was_not_looked_at_is_not_approved(agent: Agent, provider: Provider) -> None:
+    login = provider.begin()
+    fetched = agent.fetch(login.local_handle, login.local_secret, "en")
+    with pytest.raises(InputError, match="card and ledger"):
+        agent.approve(fetched, PIN)
+    agent.approve(agent.complete(fetched), PIN)
+    assert login.state == "approved"
+
+
 def test_wrong_pins_until_the_card_is_blocked(agent: Agent, provider: Provider) -> None:
     login = provider.begin()
     prompt = opened(agent, login)
