@@ -11,6 +11,7 @@ from pki_chain.chain.typed_data import batch_digest
 from pki_chain.demo.bad_certificates import bad_certificates, certificate, taken_name_certificate, weak_key_certificate
 from pki_chain.demo.identity_steps import personalise_card, register_identity
 from pki_chain.demo.processes import wait_until
+from pki_chain.demo.relying_steps import follow_with_tunnels, prove_status
 from pki_chain.demo.stage import (
     AUTHORITY,
     FIRST_EUI,
@@ -207,6 +208,8 @@ STEPS: tuple[tuple[str, Callable[[Stage, Say], None]], ...] = (
     ("Refuse every bad kind", refuse_bad_certificates),
     ("Outvote an endorser that accepts everything", outvote_careless_endorser),
     ("Stop a thief with a station's key", stop_thief),
+    ("Prove a status to somebody who trusts no gateway", prove_status),
+    ("Build a tunnel that ends with a hold", follow_with_tunnels),
     ("Personalise a SIM in a reader", personalise_card),
     ("Put its identity on the ledger", register_identity),
 )

@@ -18,7 +18,7 @@ from vici.exception import CommandException, SessionException  # type: ignore[im
 
 from pki_chain.errors import TallyError
 from pki_chain.ipsec.peer import PREFIX, Peer
-from pki_chain.ipsec.settings import IpsecSettings
+from pki_chain.ipsec.settings import CHILD, IpsecSettings
 
 SOCKET: Final = Path("/var/run/charon.vici")
 _TRIES: Final = 200
@@ -55,6 +55,10 @@ class Charon:
     def admit(self, peer: Peer, settings: IpsecSettings) -> None:
         """Let a peer in from now on. Raises `CharonError`."""
         self._do("load_conn", {peer.name: settings.connection_to(peer)})
+
+    def initiate(self, name: str, timeout_s: int) -> None:
+        """Bring a peer's tunnel up, as the side that begins. Raises `CharonError` when it does not come up in time."""
+        self._stream("initiate", {"child": CHILD, "ike": name, "timeout": str(1_000 * timeout_s)})
 
     def cut(self, name: str) -> None:
         """Take a peer's connection, end its SAs without asking it, and see that none came meanwhile.

@@ -15,7 +15,9 @@ from pathlib import Path
 from pki_chain.chain.signer import Keystore
 from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import MemberConfig
+from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, issue_for, two_hosts, write_settings
 from pki_chain.demo.processes import Processes, wait_until
+from pki_chain.demo.site import Site, open_site
 from pki_chain.demo.stage import VENDOR, Stage, raise_stage
 from pki_chain.demo.steps import make_devices, open_lot, submit_devices
 from pki_chain.ipsec.charon import Charon
@@ -27,8 +29,6 @@ from pki_chain.proof.verifier import identify
 from pki_chain.station.gateway_client import GatewayClient
 from pki_chain.station.orders import Orders
 from tests.bench.figures import MISSING, Figure
-from tests.ipsec.hosts import IS_POSSIBLE, Host, cell_initiates, issue_for, two_hosts, write_settings
-from tests.ipsec.test_from_ledger_to_tunnel import Site, begin_site
 
 _SIZES = (1_000, 10_000)
 _TUNNELS = 20
@@ -116,13 +116,11 @@ def _from_ledger() -> Iterator[Figure]:
         processes = Processes(Path(directory), quiet=True)
         stage = Stage(Path(directory), processes, 2)
         try:
-            with two_hosts(Path(directory) / "hosts") as (gateway, cell):
-                raise_stage(stage)
-                for step in (make_devices, open_lot, submit_devices):
-                    step(stage, lambda _: None)
-                site = begin_site(stage, gateway, cell)
+            raise_stage(stage)
+            for step in (make_devices, open_lot, submit_devices):
+                step(stage, lambda _: None)
+            with open_site(stage, stage.devices()) as site:
                 lasts = [_hold_and_release(site) for _ in range(_HOLDS)]
-                site.charon.close()
         finally:
             processes.stop()
     what = "from the order to hold to the last packet"

@@ -1,4 +1,4 @@
-"""Two hosts in network namespaces, each with a charon of its own, and a cable between them. Needs root."""
+"""Two hosts in network name spaces, each with a charon of its own, and a cable between them. Needs root."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki_chain.ipsec.charon import Charon
-from pki_chain.x509.certificate import SubjectAltName
+from pki_chain.demo.processes import wait_until
+from pki_chain.demo.stage import require
+from pki_chain.ipsec.charon import Charon, CharonError
+from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.pem import encode_pem
 from pki_chain.x509.profile import SMALL_CELL, SanType
 from pki_chain.x509.self_signed import create_key, issue
 
 DAEMON = "/usr/sbin/charon-systemd"
-IS_POSSIBLE = os.geteuid() == 0 and Path(DAEMON).exists() and Path("/dev/net/tun").exists() and shutil.which("ip")
+IS_POSSIBLE = (
+    os.geteuid() == 0
+    and Path(DAEMON).exists()
+    and Path("/dev/net/tun").exists()
+    and all(shutil.which(each) for each in ("ip", "ping"))
+)
+"""Whether this machine and this user can have such hosts."""
 
 CONFIGURATION = """charon-systemd {{
   # The user-space ESP, so that this runs where the kernel has none; it must stand before kernel-netlink.
@@ -58,17 +66,21 @@ class Host:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command in the host, whatever comes of it."""
-        return subprocess.run(
-            ["ip", "netns", "exec", self.namespace, *command], capture_output=True, text=True, check=False, timeout=60
-        )
+        return _run("ip", "netns", "exec", self.namespace, *command)
 
     def reaches(self, other: Host) -> bool:
         """One ping through the tunnel, of at most a second."""
         return self.run("ping", "-c", "1", "-W", "1", "-I", self.inner, other.inner).returncode == 0
 
 
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own
+
+
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+    """Raises `DemoFailedError`."""
+    done = _run("ip", *arguments)
+    require(done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 @contextmanager
@@ -112,7 +124,7 @@ def two_hosts(directory: Path) -> Iterator[tuple[Host, Host]]:
         for daemon in daemons:
             daemon.wait(timeout=30)
         for host in hosts:
-            subprocess.run(["ip", "netns", "del", host.namespace], check=False, capture_output=True)
+            _run("ip", "netns", "del", host.namespace)
 
 
 def start_daemon(host: Host) -> subprocess.Popen[bytes]:
@@ -120,17 +132,13 @@ def start_daemon(host: Host) -> subprocess.Popen[bytes]:
     configuration = host.directory / "strongswan.conf"
     configuration.write_text(CONFIGURATION.format(socket=host.socket, log=host.directory / "log"))
     with (host.directory / "output").open("wb") as output:
-        daemon = subprocess.Popen(
-            ["ip", "netns", "exec", host.namespace, DAEMON],
+        daemon = subprocess.Popen(  # noqa: S603 - our own command
+            [str(shutil.which("ip")), "netns", "exec", host.namespace, DAEMON],
             env={**os.environ, "STRONGSWAN_CONF": str(configuration)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    deadline = time.monotonic() + 30
-    while not host.socket.exists():
-        assert daemon.poll() is None, (host.directory / "output").read_text()
-        assert time.monotonic() < deadline, "charon does not start"
-        time.sleep(0.02)
+    wait_until("charon starts", host.socket.exists)
     return daemon
 
 
@@ -185,10 +193,9 @@ esp_proposals = ["aes128gcm16-ecp256"]
 def cell_initiates(cell: Host, name: str, timeout_s: int = 5) -> bool:
     """Whether the cell's connection of this name comes up in time."""
     charon = Charon(cell.socket)
-    session = charon._open()
     try:
-        list(session.initiate({"child": "tunnel", "ike": name, "timeout": str(1_000 * timeout_s)}))
-    except Exception:  # vici's CommandException, of another package
+        charon.initiate(name, timeout_s)
+    except CharonError:
         return False
     finally:
         charon.close()
