@@ -12,17 +12,18 @@ from click.testing import CliRunner
 from sim_applet_tools.cli import sim
 from sim_applet_tools.emulator.card import EmulatedCard
 from sim_applet_tools.emulator.image import new_image
-from sim_applet_tools.emulator.keystore import MemoryStore
+from sim_applet_tools.emulator.keystore import EncryptedFileStore, MemoryStore
 from sim_applet_tools.emulator.pcscd import SOCKET_VARIABLE
 from sim_applet_tools.errors import ReaderError
 from sim_applet_tools.iot_safe.session import IotSafeApplet, find_applet
 from sim_applet_tools.iot_safe.signature_check import SeenInMemory
 from sim_applet_tools.profiles import load_profile
-from tests.agent.conftest import IDENTITY, PIN, Person, assembled, enrolled, make_active
+from tests.agent.conftest import IDENTITY, PIN, Person, assembled, enrolled, make_active, opener
 from tests.agent.ledger import Ledger
 from tests.agent.person_at_terminal import person_at
 from tests.agent.provider import Provider
 from tests.agent.provider_http import hand_over_fields
+from tests.agent.test_login import complete
 from tests.agent.test_page import Browser
 from tests.sim.card_targets import FIRST_SLOT, Readers, fresh_emulator, in_reader
 from tests.sim.scripted_card import LeavingCard
@@ -129,6 +130,34 @@ def test_waiting_with_a_page(
         waiting.process.send_signal(2)
         assert waiting.end() == 0
     assert login.refusal == "declined"
+
+
+@pytest.mark.e2e
+def test_the_page_of_a_running_agent(
+    provider: Provider, ledger: Ledger, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """`run` with a card file: the browser is sent from the provider's page to the agent's, and back by its cookie."""
+    (tmp_path / "passphrase").write_text("a passphrase\n")
+    store = EncryptedFileStore(tmp_path / "card", "a passphrase", image_if_new=new_image())
+    card = EmulatedCard(store)
+    with opener(card)() as applet:
+        key = make_active(applet)
+    ledger.register(IDENTITY, key)
+    with enrolled(provider, Person(IDENTITY, card, opener(card), key, SeenInMemory()), tmp_path / "agent"):
+        store.close()
+    files = ["--card-file", str(tmp_path / "card"), "--passphrase-file", str(tmp_path / "passphrase")]
+    login = provider.begin()
+    with person_at(["sim", "agent", "run", "--port", "0", *files], environment) as running:
+        running.wait_for("Waiting for logins.")
+        browser = Browser(f"127.0.0.1:{_listening_port(running.process.pid)}")
+        path = browser.post("/hand-over", hand_over_fields(login), provider.issuer).location
+        fields = {"form": browser.get(path).hidden(), "action": "approve", "pin": PIN}
+        done = browser.post(path, fields, f"http://{browser.host}")
+        assert login.state == "approved"
+        assert complete(done.location, login.cookie)
+        running.process.send_signal(2)
+        assert running.end() == 0
+        assert PIN not in running.shown
 
 
 def _listening_port(pid: int) -> int:
