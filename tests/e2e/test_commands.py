@@ -231,6 +231,24 @@ def test_accounts_are_added_suspended_and_restored(shared_stage: Stage, device: 
     shared_stage.tally(VENDOR, *account, "suspend", added)
 
 
+def test_a_key_kept_elsewhere_consents_where_it_is(shared_stage: Stage) -> None:
+    """Nobody registers an address without its key's word: an address of somebody else, another role, no word at all."""
+    account = ("consortium", "account")
+    made = shared_stage.tally(VENDOR, *account, "consent", "elsewhere", "--role", "duty").content
+    address, consent = made["account"], made["consent"]
+    add = (*account, "add", address, "--role")
+    assert "account consent" in shared_stage.tally(OPERATOR, *add, "duty", expected=(BAD_INPUT,)).error
+    taken = shared_stage.tally(OPERATOR, *add, "duty", "--consent", consent, expected=(REFUSED,))
+    assert "ConsortiumBadSignature" in taken.error
+    other = shared_stage.tally(VENDOR, *add, "station", "--consent", consent, expected=(REFUSED,))
+    assert "ConsortiumBadSignature" in other.error
+    shared_stage.tally(VENDOR, *add, "duty", "--consent", "0xyz", expected=(BAD_INPUT,))
+    missing = shared_stage.tally(OPERATOR, *account, "consent", address, "--role", "duty", expected=(NOT_FOUND,))
+    assert "where the key is kept" in missing.error
+    shared_stage.tally(VENDOR, *add, "duty", "--consent", consent)
+    shared_stage.tally(VENDOR, *account, "suspend", address)
+
+
 def test_accounts_are_their_own_member_s_affair(shared_stage: Stage) -> None:
     account = ("consortium", "account")
     missing = shared_stage.tally(VENDOR, *account, "suspend", "nobody", expected=(NOT_FOUND,))
