@@ -188,26 +188,38 @@ class Agent:
     def look(self) -> Sights:
         """Card and ledger, with what is to be known about them; the card's counter counts from here on."""
         memory = self._home.memory()
-        card_key_x = self.enrolment.card_key.public_numbers().x.to_bytes(32, "big")
-        identity, notices = self._look_at_identity(card_key_x, memory)
+        identity, notices = self._look_at_identity(memory)
         card, more = self._look_at_card(memory)
+        self._remember(memory, identity, card)
+        return Sights(card, identity, (*notices, *more))
 
+    def look_at_identity(self) -> Sights:
+        """The ledger alone, for a program that waits: neither card nor counter is touched."""
+        memory = self._home.memory()
+        identity, notices = self._look_at_identity(memory)
+        self._remember(memory, identity, None)
+        return Sights(None, identity, tuple(notices))
+
+    @property
+    def _card_key_x(self) -> bytes:
+        return self.enrolment.card_key.public_numbers().x.to_bytes(32, "big")
+
+    def _remember(self, memory: Memory, identity: IdentitySight | None, card: CardSight | None) -> None:
         def remember(before: Memory) -> Memory:
-            after = before if identity is None else after_identity_look(before, identity, card_key_x)
+            after = before if identity is None else after_identity_look(before, identity, self._card_key_x)
             return after if card is None else after_card_look(after, card)
 
         if remember(memory) != memory:
             self._home.change(remember)
-        return Sights(card, identity, (*notices, *more))
 
-    def _look_at_identity(self, card_key_x: bytes, memory: Memory) -> tuple[IdentitySight | None, list[Notice]]:
+    def _look_at_identity(self, memory: Memory) -> tuple[IdentitySight | None, list[Notice]]:
         if self._watch is None:
             return None, [Notice("no-watch", "info")]
         try:
             sight = self._watch.look(self.enrolment.identity)
         except SimError as error:
             return None, [Notice("watch-unavailable", "warning", {"why": error.message})]
-        return sight, identity_notices(sight, card_key_x, memory)
+        return sight, identity_notices(sight, self._card_key_x, memory)
 
     def _look_at_card(self, memory: Memory) -> tuple[CardSight | None, list[Notice]]:
         try:

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from sim_applet_tools.agent.agent import Agent
+from sim_applet_tools.agent.challenge import Language
 from sim_applet_tools.agent.issuer import HandOver
+from sim_applet_tools.agent.notices import Notice
 from sim_applet_tools.agent.provider_client import Inbox
 from sim_applet_tools.agent.terminal import Console, Decision, TerminalFace
+from sim_applet_tools.agent.wording import say_notice
 from sim_applet_tools.errors import SimError
 
 MAX_HANDLES_REMEMBERED = 256
 WAKE_PAUSE_S = 5.0
+PATROL_S = 120.0
+
+
+class Patrol:
+    """Looks at the identity on the ledger now and then, and says each alarm once while it lasts.
+
+    `monotonic` gives seconds. An agent of its own, since it may look while another answers a page.
+    """
+
+    def __init__(self, agent: Agent, console: Console, language: Language, monotonic: Callable[[], float]) -> None:
+        self._agent = agent
+        self._console = console
+        self._language = language
+        self._monotonic = monotonic
+        self._due_at = monotonic()
+        self._said: list[Notice] = []
+
+    def go(self) -> None:
+        """Look, where it is time to."""
+        if self._monotonic() < self._due_at:
+            return
+        self._due_at = self._monotonic() + PATROL_S
+        found = [notice for notice in self._agent.look_at_identity().notices if notice.level != "info"]
+        for notice in found:
+            if notice not in self._said:
+                self._console.show(say_notice(self._language, notice), notice.level)
+        self._said = found
 
 
 class Waiting:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-import signal
 import sys
+import time
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -169,7 +169,7 @@ def run(
     from sim_applet_tools.agent.page.app import LocalPage
     from sim_applet_tools.agent.page.server import serve_page
     from sim_applet_tools.agent.terminal import TerminalFace
-    from sim_applet_tools.agent.waiting import Waiting
+    from sim_applet_tools.agent.waiting import PATROL_S, Patrol, Waiting
     from sim_applet_tools.agent.wording import say
 
     place = enrolled_at(AgentHome(home), issuer)
@@ -179,11 +179,12 @@ def run(
         open_card = stack.enter_context(card_opener(card))
         parts = stack.enter_context(assembled_agent(place, open_card, **options))
         console = RichConsole()
+        beside = stack.enter_context(assembled_agent(place, open_card, **options))
+        patrol = Patrol(beside, console, chosen, time.monotonic)
         waiting = None
         if in_terminal:
-            wake = stack.enter_context(assembled_agent(place, open_card, **options))
             face = TerminalFace(parts, console, chosen)
-            waiting = Waiting(parts, face, console, wake if parts.enrolment.has_wake else None)
+            waiting = Waiting(parts, face, console, beside if parts.enrolment.has_wake else None)
             stack.callback(waiting.close)
         pages: list[LocalPage] = []
 
@@ -199,8 +200,10 @@ def run(
         sys.stdout.flush()
         stack.enter_context(suppress(KeyboardInterrupt))
         while waiting is None:
-            signal.pause()
+            patrol.go()
+            time.sleep(PATROL_S)
         while True:
+            patrol.go()
             decision = waiting.next_decision()
             outcome = None if decision is None else decision.outcome
             if outcome is not None and outcome.completion_uri is not None:

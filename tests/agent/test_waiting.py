@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from sim_applet_tools.agent.agent import Agent
 from sim_applet_tools.agent.issuer import HandOver
 from sim_applet_tools.agent.terminal import Style, TerminalFace
-from sim_applet_tools.agent.waiting import Waiting
+from sim_applet_tools.agent.waiting import PATROL_S, Patrol, Waiting
 from sim_applet_tools.errors import NotEnrolledError
-from tests.agent.conftest import IDENTITY, PIN, Person, assembled
+from tests.agent.conftest import IDENTITY, PIN, Person, assembled, enrolled
+from tests.agent.ledger import Ledger
 from tests.agent.provider import Provider
 
 
@@ -124,3 +126,27 @@ def test_an_empty_pin_is_a_no(agent: Agent, provider: Provider) -> None:
     decision = waits.next_decision()
     assert decision is not None
     assert login.refusal == "declined"
+
+
+def test_an_alarm_is_said_while_nobody_logs_in_and_once(
+    provider: Provider, person: Person, ledger: Ledger, tmp_path: Path
+) -> None:
+    now = 0.0
+    console = Typed([])
+    with enrolled(provider, person, tmp_path, ledger=ledger) as agent:
+        patrol = Patrol(agent, console, "en", lambda: now)
+        patrol.go()
+        assert console.seen == []
+        ledger.entries[IDENTITY].keys.append(ec.generate_private_key(ec.SECP256R1()).public_key())
+        patrol.go()
+        assert console.seen == [], "not time yet"
+        now += PATROL_S
+        patrol.go()
+        assert [style for _, style in console.seen] == ["alarm", "alarm"]
+        now += PATROL_S
+        patrol.go()
+        assert len(console.seen) == 2
+        ledger.is_gone = True
+        now += PATROL_S
+        patrol.go()
+        assert console.seen[-1][1] == "warning"
