@@ -11,7 +11,7 @@ import (
 type oneCase struct {
 	Name, Kind              string
 	SPKI, TBS, Proof, Trust string
-	Now, MaxAge             int64
+	Now, MaxAge, LeastBlock int64
 	Unsafe                  bool
 	Header, Mode            string
 	Sealers, Nodes          []string
@@ -66,7 +66,7 @@ func (c oneCase) carryOut() (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	proven, err := trust.Verify(proof, Identity{unhex(c.SPKI), unhex(c.TBS)}, c.Now, c.MaxAge, c.Unsafe)
+	proven, err := trust.Verify(proof, Identity{unhex(c.SPKI), unhex(c.TBS)}, c.Now, c.MaxAge, uint64(c.LeastBlock), c.Unsafe)
 	if err != nil {
 		return "", err
 	}

@@ -75,9 +75,10 @@ type Proven struct {
 	Sealed bool   `json:"sealed"`
 }
 
-// Verify a proof at the time now (seconds since 1970); maxAgeS 0 is the consortium's bound. The steps are those of
+// Verify a proof at the time now (seconds since 1970); maxAgeS 0 is the consortium's bound; leastBlock is the last that
+// the reader has seen of it. The steps are those of
 // pki_chain/proof/verifier.py.
-func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, unsafeUnsealed bool) (proven *Proven, err error) {
+func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, leastBlock uint64, unsafeUnsealed bool) (proven *Proven, err error) {
 	defer caught(&err)
 	terms := &t.terms
 	// 1. The trust file is young enough
@@ -129,6 +130,9 @@ func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, unsafeUnse
 	}
 	if age.Cmp(big.NewInt(-skewS)) < 0 {
 		refuse("header-from-future", "the block lies %s s ahead", new(big.Int).Neg(age))
+	}
+	if h.number() < leastBlock {
+		refuse("older-than-seen", "block %d is before %d, seen already", h.number(), leastBlock)
 	}
 	// 6. State, and nothing else
 	nodes := newNodeList(proof.nodes)

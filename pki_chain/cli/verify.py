@@ -45,6 +45,7 @@ trust_option = click.option(
     type=click.IntRange(1, 365 * 86_400),
     help="Oldest block taken, in seconds.  [default: the consortium's bound]",
 )
+@click.option("--least-block", type=click.IntRange(0), default=0, help="Refuse a proof of an older block.")
 @click.option("--unsafe-unsealed", is_flag=True, help="Believe a ledger whose engine seals nothing: for trials only.")
 @json_option
 def verify(
@@ -54,6 +55,7 @@ def verify(
     saved: Path | None,
     trust_path: Path,
     max_age_s: int | None,
+    least_block: int,
     *,
     unsafe_unsealed: bool,
     as_json: bool,
@@ -75,7 +77,7 @@ def verify(
     proof = parse_proof(content)
     if saved is not None:
         store(saved, proof.cbor())
-    proven = verifier.verify(proof, identity, int(time.time()), max_age_s=max_age_s)
+    proven = verifier.verify(proof, identity, int(time.time()), max_age_s=max_age_s, least_block=least_block)
     print_result(_content(proven), _text(proven), as_json=as_json)
     if proven.status.state.name == "UNKNOWN":
         raise NotFoundError("the ledger does not know this certificate: that is proven, and says nothing good about it")

@@ -29,6 +29,7 @@ class Refusal(StrEnum):
     HEADER_BEFORE_CHECKPOINT = "header-before-checkpoint"
     HEADER_NOT_NEXT = "header-not-next"
     STALE_HEADER = "stale-header"
+    OLDER_THAN_SEEN = "older-than-seen"
     HEADER_FROM_FUTURE = "header-from-future"
     # Its seals
     UNSEALED = "unsealed"

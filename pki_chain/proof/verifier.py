@@ -62,9 +62,12 @@ class Verifier:
         self._trust = trust
         self._unsafe_unsealed = unsafe_unsealed
 
-    def verify(self, proof: Proof, identity: Identity, now: int, *, max_age_s: int | None = None) -> ProvenStatus:
+    def verify(
+        self, proof: Proof, identity: Identity, now: int, *, max_age_s: int | None = None, least_block: int = 0
+    ) -> ProvenStatus:
         """What the ledger said of a certificate (`identify`) at most `max_age_s` before `now` (seconds since 1970;
-        default: the consortium's bound). Raises `ProofRefusedError`."""
+        default: the consortium's bound), at `least_block` or later: the last one that the reader has seen of it, so
+        that a hold cannot be undone by an older proof. Raises `ProofRefusedError`."""
         terms = self._trust.terms
         # 1. The trust file is young enough that sealers of then could not have left and sold their keys
         self._trust.require_young(now)
@@ -83,8 +86,10 @@ class Verifier:
         block_hash = self._verify_header(header, state)
         if block_hash != proof.block_hash:
             raise _refused(Refusal.BLOCK_HASH_MISMATCH, "the header is not the block that the proof names")
-        # 5. Young enough
+        # 5. Young enough, and not before what was seen
         age_s = _age(header, now, terms.age_bound_s if max_age_s is None else max_age_s)
+        if header.number < least_block:
+            raise _refused(Refusal.OLDER_THAN_SEEN, f"block {header.number} is before {least_block}, seen already")
         # 6. Directory, registry, certificate, key and batch under the header's state root, and nothing else
         nodes = NodeList(proof.nodes)
         facts = prove_facts(header.state_root, terms.contracts, identity, nodes.take)

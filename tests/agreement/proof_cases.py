@@ -159,5 +159,6 @@ def _status(name: str, given: Attempt) -> Case:
         Trust=given.trust.decode("utf-8", "replace"),
         Now=given.now,
         MaxAge=given.max_age_s or 0,
+        LeastBlock=given.least_block,
         Unsafe=given.unsafe_unsealed,
     )

@@ -47,11 +47,18 @@ class Attempt:
     now: int
     max_age_s: int | None
     unsafe_unsealed: bool
+    least_block: int = 0
 
     def carry_out(self) -> ProvenStatus:
         """Raises `ProofRefusedError`."""
         verifier = Verifier(parse_trust(self.trust), unsafe_unsealed=self.unsafe_unsealed)
-        return verifier.verify(parse_proof(self.proof), self.identity, self.now, max_age_s=self.max_age_s)
+        return verifier.verify(
+            parse_proof(self.proof),
+            self.identity,
+            self.now,
+            max_age_s=self.max_age_s,
+            least_block=self.least_block,
+        )
 
 
 def attempt(
@@ -63,6 +70,7 @@ def attempt(
     now: int = NOW,
     max_age_s: int | None = None,
     unsafe_unsealed: bool = True,
+    least_block: int = 0,
 ) -> Attempt:
     """An attempt at the certificate of this name, by default with the trust file that fits."""
     given = trust or LEDGER.trust(sealing)
@@ -73,6 +81,7 @@ def attempt(
         now,
         max_age_s,
         unsafe_unsealed,
+        least_block,
     )
 
 
@@ -115,6 +124,7 @@ REFUSED: dict[str, tuple[Refusal, Attempt]] = {
     ),
     "stale header": (Refusal.STALE_HEADER, attempt(GOOD, now=NOW + 26)),
     "stale header by a policy": (Refusal.STALE_HEADER, attempt(GOOD, max_age_s=4)),
+    "older than what was seen": (Refusal.OLDER_THAN_SEEN, attempt(GOOD, least_block=2_001)),
     "header of the future": (Refusal.HEADER_FROM_FUTURE, attempt(GOOD, now=NOW - 5 - 16)),
     "old checkpoint": (
         Refusal.CHECKPOINT_TOO_OLD,
