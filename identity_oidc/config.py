@@ -184,8 +184,8 @@ def _check_issuer(path: Path, issuer: str) -> None:
     is_local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
     if not parts.hostname or (parts.scheme != "https" and not is_local) or parts.query or parts.fragment:
         raise ConfigurationError(f"{path}: provider.issuer must be an https address without query (http on loopback)")
-    if issuer.endswith("/") or parts.username is not None:
-        raise ConfigurationError(f"{path}: provider.issuer must not end with a slash, nor name a user")
+    if parts.path or parts.username is not None:
+        raise ConfigurationError(f"{path}: provider.issuer must have no path (nor a slash at its end), nor name a user")
 
 
 def _section(path: Path, name: str, kind: type[Any], table: object, environment: Mapping[str, str]) -> Any:

@@ -80,6 +80,8 @@ def page(template: str, *, status: int = 200, language: str | None = None, forms
         f"base-uri 'none'; frame-ancestors 'none'; form-action 'self' {forms}".rstrip()
     )
     response.headers["Cache-Control"] = "no-store"
+    # Under `no-referrer` browsers send `Origin: null` with our own forms, which `check_csrf` refuses.
+    response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 

@@ -99,6 +99,7 @@ def test_settings_have_defaults_and_an_environment(tmp_path: Path) -> None:
         ('[provider]\nissuer = "http://login.example"\n', "provider.issuer"),
         ('[provider]\nissuer = "https://login.example/"\n', "provider.issuer"),
         ('[provider]\nissuer = "https://login.example?x"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://login.example/op"\n', "provider.issuer"),
         (GOOD + "prot = 1\n", "provider.prot"),
         (GOOD + "[prowider]\n", "prowider"),
         (GOOD + 'port = "80"\n', "provider.port"),

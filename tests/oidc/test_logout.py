@@ -103,10 +103,12 @@ def tls_app(certificate: tuple[Path, Path]) -> Iterator[TlsApp]:
     app.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield app
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield app
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def egress(tls_app: TlsApp, networks: tuple[str, ...] = ("127.0.0.0/8",)) -> Egress:

@@ -1,0 +1,304 @@
+"""The sample app against the real provider, a person approving with the emulated card; and what the app refuses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import Flask
+from jose import jwt as jose_jwt
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey
+from werkzeug.serving import make_server
+
+from examples.relying_party.app import COOKIE, Settings, create_app
+from examples.relying_party.verification import LOGOUT_EVENT, NotTrustedError, ProviderKeys, Verifier
+from identity_oidc.config import EgressSettings
+from identity_oidc.egress import Egress
+from identity_oidc.logout.delivery import Delivery
+from identity_oidc.provider import Provider
+from sim_applet_tools.agent.agent import Agent
+from tests.agent.conftest import PIN
+from tests.oidc.conftest import listening
+from tests.oidc.parties import Answer, Browser, LoginPage, add_client
+from tests.oidc.tls import Loopback, TlsBrowser, make_loopback_certificate
+
+
+@pytest.fixture(scope="module")
+def loopback(tmp_path_factory: pytest.TempPathFactory) -> Loopback:
+    return make_loopback_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@dataclass
+class Shop:
+    """The sample app on a port of its own, and the person's browser there and at the provider."""
+
+    address: str
+    client_id: str
+    visitor: TlsBrowser
+    browser: Browser
+    provider: Provider
+    agent: Agent
+
+    def begin(self) -> str:
+        """The address at the provider where a login begins."""
+        answer = self.visitor.post(f"{self.address}/login", {})
+        assert answer.status == 303
+        return answer.location
+
+    def approve(self, address: str, refused: tuple[str, ...] = ()) -> Answer:
+        """The provider's answer that leads back to the app."""
+        shown = self.browser.get(address)
+        page = LoginPage(shown.location.partition("?")[0], self.browser.get(shown.location))
+        prompt = self.agent.open(page.handle, page.local_secret, "en")
+        outcome = self.agent.approve(prompt, PIN, refused)
+        assert outcome.completion_uri is not None
+        return self.browser.get(outcome.completion_uri)
+
+    def log_in(self, refused: tuple[str, ...] = ()) -> Answer:
+        done = self.approve(self.begin(), refused)
+        return self.visitor.get(done.location)
+
+    def orders(self) -> Answer:
+        return self.visitor.get(f"{self.address}/orders")
+
+
+@contextmanager
+def serving_tls(app: Flask, listener: Any, loopback: Loopback) -> Iterator[None]:
+    server = make_server(
+        "127.0.0.1",
+        0,
+        app,
+        threaded=True,
+        fd=listener.fileno(),
+        ssl_context=(str(loopback.certificate), str(loopback.key)),
+    )
+    server.daemon_threads = True  # type: ignore[attr-defined]  # of the threaded one
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def shop(provider: Provider, agent: Agent, loopback: Loopback, tmp_path: Path) -> Iterator[Shop]:
+    with listening() as (listener, port):
+        address = f"https://localhost:{port}"
+        party = add_client(
+            provider,
+            "shop",
+            record={"verified_domains": ["localhost"]},
+            redirect_uris=[f"{address}/callback"],
+            post_logout_redirect_uris=[f"{address}/"],
+            backchannel_logout_uri=f"{address}/backchannel-logout",
+        )
+        (tmp_path / "secret").write_text(party.secret)
+        app = create_app(Settings(provider.issuer, "shop", str(tmp_path / "secret"), address))
+        with serving_tls(app, listener, loopback):
+            visitor = TlsBrowser(loopback.certificate)
+            yield Shop(address, "shop", visitor, Browser(), provider, agent)
+            visitor.close()
+
+
+def test_a_person_logs_in_sees_the_protected_page_and_logs_out(shop: Shop) -> None:
+    assert "Log in with your SIM" in shop.visitor.get(f"{shop.address}/").text
+    assert shop.orders().status == 401
+    answer = shop.log_in()
+    assert (answer.status, answer.location) == (303, "/orders")
+    assert "@people.example" in shop.orders().text
+    out = shop.visitor.post(f"{shop.address}/logout", {})
+    assert out.location.startswith(f"{shop.provider.issuer}/logout?")
+    assert shop.orders().status == 401
+    asked = shop.browser.get(out.location)
+    assert asked.status == 200, asked.text
+
+
+def test_a_person_who_refuses_the_mail_address_is_logged_in_all_the_same(shop: Shop) -> None:
+    assert shop.log_in(refused=("email", "email_verified")).status == 303
+    assert "not given" in shop.orders().text
+
+
+def test_a_logout_at_the_provider_ends_the_session_at_the_app(shop: Shop, loopback: Loopback) -> None:
+    shop.log_in()
+    assert shop.orders().status == 200
+    session = LoginPage("", shop.browser.get(f"{shop.provider.issuer}/logout"))
+    done = shop.browser.post(f"{shop.provider.issuer}/logout/confirm", {"csrf_token": session.csrf_token})
+    assert done.status == 200
+    assert shop.orders().status == 200, "the app was not told yet"
+    settings = EgressSettings(private_networks=("127.0.0.0/8",), ca_file=loopback.certificate)
+    egress = Egress(settings, lambda *_: ["127.0.0.1"])
+    assert Delivery(shop.provider, egress).run() == 1
+    assert shop.orders().status == 401
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda answer: answer | {"state": "x" * 32},
+        lambda answer: answer | {"iss": "https://evil.example"},
+        lambda answer: {name: value for name, value in answer.items() if name != "iss"},
+        lambda answer: answer | {"code": "x" * 43},
+        lambda answer: {"error": "access_denied", "state": answer["state"], "iss": answer["iss"]},
+        # The mistake of R-ID-7: an app that takes who it is from what the browser or phone relays.
+        lambda answer: {"sub": "somebody", "user_id": "somebody", "state": answer["state"], "iss": answer["iss"]},
+    ],
+)
+def test_the_callback_believes_nothing_but_its_own_code(
+    shop: Shop, bend: Callable[[dict[str, str]], dict[str, str]]
+) -> None:
+    done = shop.approve(shop.begin())
+    parameters = bend(done.parameters)
+    answer = shop.visitor.session.get(f"{shop.address}/callback", params=parameters, allow_redirects=False, timeout=20)
+    assert answer.status_code == 403
+    assert shop.orders().status == 401
+    again = shop.visitor.get(done.location)
+    assert again.status == 400, "an attempt is good once"
+
+
+def test_another_browser_cannot_end_a_login_nor_be_made_to(shop: Shop, loopback: Loopback) -> None:
+    done = shop.approve(shop.begin())
+    stranger = TlsBrowser(loopback.certificate)
+    try:
+        assert stranger.get(done.location).status == 400
+        stranger.post(f"{shop.address}/login", {})
+        assert stranger.get(done.location).status == 403, "a code of somebody else's login is not taken (login CSRF)"
+        assert stranger.get(f"{shop.address}/orders").status == 401
+    finally:
+        stranger.close()
+
+
+def test_a_session_id_that_was_planted_is_worth_nothing(shop: Shop) -> None:
+    address = shop.begin()
+    before = shop.visitor.session.cookies.get(COOKIE)
+    shop.visitor.get(shop.approve(address).location)
+    assert shop.visitor.session.cookies.get(COOKIE) != before
+    assert shop.orders().status == 200
+
+
+ISSUER = "https://id.example"
+KEY = ECKey.generate_key("P-256", parameters={"kid": "one"})
+NOW = int(time.time())
+ACCESS_TOKEN = "an access token"
+GOOD = {
+    "iss": ISSUER,
+    "aud": "shop",
+    "sub": "a person",
+    "iat": NOW,
+    "exp": NOW + 300,
+    "nonce": "ours",
+    "sid": "a login",
+}
+NOTICE = {"iss": ISSUER, "aud": "shop", "sub": "a person", "iat": NOW, "exp": NOW + 120, "jti": "1"}
+NOTICE_EVENTS = {"events": {LOGOUT_EVENT: {}}}
+
+
+class KeysInMemory(ProviderKeys):
+    """The provider's one key."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def find(self, kid: object) -> dict[str, Any]:
+        self.asked.append(kid)
+        if kid != "one":
+            raise NotTrustedError("unknown key")
+        return dict(KEY.as_dict(private=False))
+
+
+def signed(claims: dict[str, Any], key: Any = KEY, **header: Any) -> str:
+    full = {"alg": "ES256", "kid": "one", "typ": "JWT"} | header
+    return jwt.encode(full, claims, key, algorithms=[full["alg"]])
+
+
+def id_token(**changes: Any) -> str:
+    digest = jose_at_hash()
+    claims = GOOD | {"at_hash": digest} | changes
+    return signed({name: value for name, value in claims.items() if value is not None})
+
+
+def jose_at_hash() -> str:
+    private = KEY.as_dict(private=True)
+    text = jose_jwt.encode({}, private, algorithm="ES256", access_token=ACCESS_TOKEN)
+    return str(jose_jwt.get_unverified_claims(text)["at_hash"])
+
+
+def verify(text: str) -> dict[str, Any]:
+    return Verifier(ISSUER, "shop", KeysInMemory()).id_token(text, nonce="ours", access_token=ACCESS_TOKEN)
+
+
+def test_a_good_id_token_is_taken() -> None:
+    assert verify(id_token())["sub"] == "a person"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://evil.example"},
+        {"aud": "another"},
+        {"aud": ["shop", "another"]},
+        {"exp": NOW - 120},
+        {"iat": NOW + 3_600},
+        {"nonce": "another"},
+        {"at_hash": "x" * 22},
+        *({name: None} for name in ("iss", "aud", "exp", "iat", "sub", "nonce", "at_hash")),
+    ],
+)
+def test_an_id_token_with_a_claim_that_is_wrong_or_missing_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotTrustedError):
+        verify(id_token(**changes))
+
+
+def test_an_id_token_by_another_algorithm_key_or_kind_is_refused() -> None:
+    claims = jose_jwt.get_unverified_claims(id_token())
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    der = OctKey.import_key(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    other = ECKey.generate_key("P-256")
+    none = ".".join((signed(claims).split(".")[0], signed(claims).split(".")[1], ""))
+    for text in (
+        signed(claims, der, alg="HS256"),
+        signed(claims, other),
+        signed(claims, other, jku="https://evil.example/keys", jwk=other.as_dict(private=False)),
+        signed(claims, kid="two"),
+        signed(claims, typ="logout+jwt"),
+        none,
+        "a.b.c",
+        "x" * 20_000,
+    ):
+        with pytest.raises(NotTrustedError):
+            verify(text)
+
+
+def notice(text: str) -> dict[str, Any]:
+    return Verifier(ISSUER, "shop", KeysInMemory()).logout_token(text)
+
+
+def test_a_logout_token_is_taken_and_nothing_that_only_looks_like_one() -> None:
+    good = NOTICE | NOTICE_EVENTS
+    assert notice(signed(good, typ="logout+jwt"))["sub"] == "a person"
+    bad: list[dict[str, Any]] = [
+        NOTICE,
+        good | {"events": {}},
+        good | {"events": {LOGOUT_EVENT: None}},
+        good | {"nonce": "ours"},
+        good | {"aud": "another"},
+        good | {"exp": NOW - 120},
+        {name: value for name, value in good.items() if name != "sub"},
+        {name: value for name, value in good.items() if name != "jti"},
+    ]
+    for claims in bad:
+        with pytest.raises(NotTrustedError):
+            notice(signed(claims, typ="logout+jwt"))
+    with pytest.raises(NotTrustedError):
+        notice(signed(good))
