@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
@@ -34,6 +34,7 @@ def serve(config: MemberConfig) -> None:
         http=HTTPModes.http1,  # HTTP/2 belongs to the proxy in front, with its limits on streams
         factory=True,
         workers=config.gateway.workers,
+        runtime_mode=RuntimeModes.mt,  # a body wakes the event loop at half the cost of the other mode
         websockets=False,
         backpressure=MOST_REQUESTS_A_WORKER,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),

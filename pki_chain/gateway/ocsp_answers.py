@@ -20,6 +20,7 @@ from pki_chain.index.errors import NotReadyError
 from pki_chain.index.queries import ReadModel, facts_of
 from pki_chain.ports import Status
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
+from pki_chain.status.encoding import object_identifier
 from pki_chain.status.ocsp import (
     ResponseStatus,
     SingleResponse,
@@ -28,8 +29,9 @@ from pki_chain.status.ocsp import (
     encode_single,
     is_about,
 )
-from pki_chain.status.ocsp_request import CertId, OcspRequest, OcspRequestError, parse_ocsp_request
+from pki_chain.status.ocsp_request import NONCE, CertId, OcspRequest, OcspRequestError, parse_ocsp_request
 from pki_chain.status.status_key import StatusKeys
+from pki_chain.x509.der import OCTET_STRING
 
 MEDIA_TYPE: Final = "application/ocsp-response"
 REQUEST_TYPE: Final = "application/ocsp-request"
@@ -38,6 +40,10 @@ _MAX_KEPT: Final = 20_000
 _KEPT_S: Final = 20
 """An answer is signed anew when its block is so old, so that whoever gets it may use it for a while yet."""
 _MAX_CHANGES: Final = 1_000
+_NONCE_BEGINS: Final = object_identifier(NONCE)
+_SHORT: Final = 126
+"""Nonces below this have lengths of one octet."""
+
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -127,6 +133,7 @@ class OcspCache:
         self._singles: dict[bytes, _Single] = {}
         self._by_key: dict[bytes, set[bytes]] = {}
         self._signed: dict[bytes, _Signed] = {}
+        self._read: dict[bytes, tuple[CertId, ...]] = {}
         self._version = -1
         self._position = -1
         self._moment: Moment | None = None
@@ -138,7 +145,7 @@ class OcspCache:
             signed = self._signed.get(content)
             if signed is not None and all(self._holds(encoded, single) for encoded, single in signed.singles):
                 return OcspAnswer(signed.content, moment.cache_s)
-            request = parse_ocsp_request(content)
+            request = self._parse(content)
             singles = tuple((each.encoded, self._single(each, moment)) for each in request.certificates)
             answer = self._answers.sign(request, [single.content for _, single in singles], moment)
         except TallyError as error:
@@ -148,6 +155,26 @@ class OcspCache:
                 del self._signed[next(iter(self._signed))]
             self._signed[content] = _Signed(answer.content, singles)
         return answer
+
+    def _parse(self, content: bytes) -> OcspRequest:
+        """The request. Clients ask the same again with another nonce at the end, of the same length: then all octets
+        before it were read before, and need not be read again. Raises `OcspRequestError`."""
+        place = content.rfind(_NONCE_BEGINS) + len(_NONCE_BEGINS)
+        size = len(content) - place - 4
+        framed = place >= len(_NONCE_BEGINS) and 0 < size < _SHORT and content[place : place + 4] == _frame(size)
+        if not framed:
+            return parse_ocsp_request(content)
+        before = content[: place + 4]
+        certificates = self._read.get(before)
+        if certificates is None:
+            request = parse_ocsp_request(content)
+            certificates = request.certificates
+            if request.nonce != content[place + 4 :]:  # a nonce that looks like another
+                return request
+            if len(self._read) >= _MAX_KEPT:
+                self._read.clear()
+            self._read[before] = certificates
+        return OcspRequest(certificates, content[place + 4 :])
 
     def _holds(self, encoded: bytes, single: _Single) -> bool:
         return self._singles.get(encoded) is single and self._freshness.now() - single.block_time < _KEPT_S
@@ -201,6 +228,11 @@ class OcspCache:
         self._singles.clear()
         self._by_key.clear()
         self._signed.clear()
+
+
+def _frame(size: int) -> bytes:
+    """extnValue's OCTET STRING round the nonce's, up to the nonce."""
+    return bytes((OCTET_STRING, size + 2, OCTET_STRING, size))
 
 
 def failure_of(error: TallyError) -> OcspAnswer:

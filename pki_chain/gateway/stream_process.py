@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> None:
         http=HTTPModes.http1,
         factory=True,
         workers=1,
+        runtime_mode=RuntimeModes.mt,
         websockets=False,
         backpressure=MAX_STREAMS + 100,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),

@@ -14,12 +14,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus, OCSPResponseStatus
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
 from pki_chain.gateway.ocsp_answers import OcspCache
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.ports import HoldKind
+from pki_chain.status.ocsp_request import OcspRequestError, parse_ocsp_request
 from pki_chain.status.status_key import LEAD_S, RENEW_BEFORE_S
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import Gateway, problem_code
@@ -279,6 +282,26 @@ def test_a_megabyte_is_not_read(publishing: Gateway) -> None:
     request_scope = scope("POST", "/ocsp", headers=[(b"content-type", TYPE.encode())])
     status, _, _ = asyncio.run(ask(front_of(publishing), request_scope, chunks))
     assert status == 413
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.binary(min_size=0, max_size=130), st.booleans()), max_size=6), st.data()
+)
+def test_what_was_read_before_is_read_the_same(asked: list[tuple[int, bytes, bool]], data: st.DataObject) -> None:
+    """The short way of the cache and the strict reader agree, also about requests that were bent."""
+    cache = OcspCache.__new__(OcspCache)
+    cache._read = {}
+    for number, nonce, critical in asked:
+        content = bytearray(request([certificate(number)], nonce=nonce, critical=critical))
+        if data.draw(st.booleans()):
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+        try:
+            expected = parse_ocsp_request(bytes(content))
+        except OcspRequestError:
+            with pytest.raises(OcspRequestError):
+                cache._parse(bytes(content))
+            continue
+        assert cache._parse(bytes(content)) == expected
 
 
 def test_the_cache_is_bounded(publishing: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
