@@ -20,7 +20,8 @@ abstract contract IdentityHolds is IdentityBase {
         bytes32 structHash = keccak256(abi.encode(HOLD_TYPE, identity, counter, deadline));
         IdentityRecord storage known = _requireOrder(identity, deadline, signer, HOLDERS, true, structHash, signature);
         _requireNotHeld(identity, known);
-        _requireCounter(identity, known, counter);
+        // Not refused at the counter's end, where a stolen registrar's key could bring it: then it is for good.
+        if (known.counter != counter) revert IdentityCounter(identity, known.counter, counter);
         bool replacing = _has(known.flags, REPLACING);
         if (replacing) _endReplacement(identity, known, false);
         known.flags |= HELD;

@@ -189,14 +189,25 @@ contract ReplacementTest is IdentityTest {
         passes(holdCall(id, type(uint16).max - 2, OPERATOR, DUTY));
         passes(releaseCall(id, type(uint16).max - 1, OPERATOR, ADMINISTRATOR));
         bytes memory exhausted = abi.encodeWithSelector(IIdentityRegistry.IdentityCounterExhausted.selector, id);
-        isRefused(holdCall(id, type(uint16).max, OPERATOR, DUTY), exhausted);
         isRefused(startCall(replacementOf(1, 2), type(uint16).max, OPERATOR, REGISTRAR), exhausted);
-        cardBlocked(1);
-        identities.holdBlocked(id);
+        isRefused(
+            holdCall(id, 0, OPERATOR, DUTY),
+            abi.encodeWithSelector(IIdentityRegistry.IdentityCounter.selector, id, type(uint16).max, uint16(0))
+        );
+        passes(holdCall(id, type(uint16).max, OPERATOR, DUTY));
         check(counter() == type(uint16).max, "stays at its end");
+        expectIdentity(1, HELD);
         isRefused(releaseCall(id, type(uint16).max, OPERATOR, ADMINISTRATOR), exhausted);
         passes(revokeIdentityCall(id, 1, OPERATOR, ADMINISTRATOR));
         expectIdentity(1, REVOKED);
+    }
+
+    function test_aBlockedKeyAtTheCountersEnd() external {
+        setCounter(type(uint16).max);
+        cardBlocked(1);
+        identities.holdBlocked(id);
+        check(counter() == type(uint16).max, "stays at its end");
+        expectIdentity(1, HELD);
     }
 
     /// @dev The counter lies 48 bits up in the first word of slot 0: docs/ledger.md.
