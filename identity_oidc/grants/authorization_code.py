@@ -6,6 +6,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from sqlalchemy import Connection
 
 from identity_oidc.consent.grants import Grant, find_grant, record_release
 from identity_oidc.consent.release import release
@@ -14,7 +15,7 @@ from identity_oidc.grants.still_active import is_still_active
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
 from identity_oidc.tokens.access import store_access_token, store_refresh_token
-from identity_oidc.tokens.codes import Code, find_code, use_code
+from identity_oidc.tokens.codes import Code, Family, find_code, use_code
 from identity_oidc.tokens.families import revoke_family
 from identity_oidc.tokens.id_token import make_id_token
 
@@ -87,22 +88,24 @@ class CodeGrant(AuthorizationCodeGrant):
             login.id_token_s,
         )
         with provider.database.writing() as connection:
-            if not use_code(connection, code, now):
-                raise InvalidGrantError("Invalid 'code' in request.")
-            store_access_token(
-                connection,
-                token["access_token"],
-                code.family.family_id,
-                code.family.scope,
-                now=now,
-                lifetime_s=login.access_token_s,
+            is_first = use_code(connection, code, now)
+            if is_first:
+                self._store(connection, code.family, token)
+                if released:
+                    record_release(connection, grant, released, "id_token", now)
+        if not is_first:  # another request was a moment faster
+            self._end(code)
+            raise InvalidGrantError("Invalid 'code' in request.")
+
+    def _store(self, connection: Connection, family: Family, token: dict[str, Any]) -> None:
+        now, login = self.provider.now(), self.provider.config.login
+        store_access_token(
+            connection, token["access_token"], family.family_id, family.scope, now=now, lifetime_s=login.access_token_s
+        )
+        if "refresh_token" in token:
+            store_refresh_token(
+                connection, token["refresh_token"], family.family_id, now=now, lifetime_s=login.refresh_token_s
             )
-            if "refresh_token" in token:
-                store_refresh_token(
-                    connection, token["refresh_token"], code.family.family_id, now=now, lifetime_s=login.refresh_token_s
-                )
-            if released:
-                record_release(connection, grant, released, "id_token", now)
 
     def delete_authorization_code(self, authorization_code: PresentedCode) -> None:
         """It stays until it is swept, so that its second use is noticed."""

@@ -72,14 +72,17 @@ class RotatingRefresh(RefreshTokenGrant):
             login.id_token_s,
         )
         with provider.database.writing() as connection:
-            if not use_refresh_token(connection, old, now):
-                raise InvalidGrantError
-            family_id = old.family.family_id
-            store_access_token(
-                connection, token["access_token"], family_id, token["scope"], now=now, lifetime_s=login.access_token_s
-            )
-            left_s = old.expires_at - now  # a family does not outlive its first refresh token
-            store_refresh_token(connection, token["refresh_token"], family_id, now=now, lifetime_s=left_s)
+            is_first = use_refresh_token(connection, old, now)
+            if is_first:
+                family_id, scope = old.family.family_id, token["scope"]
+                left_s = old.expires_at - now  # a family does not outlive its first refresh token
+                store_access_token(
+                    connection, token["access_token"], family_id, scope, now=now, lifetime_s=login.access_token_s
+                )
+                store_refresh_token(connection, token["refresh_token"], family_id, now=now, lifetime_s=left_s)
+        if not is_first:  # another request was a moment faster: two hold this token
+            self._end(old)
+            raise InvalidGrantError
 
     def revoke_old_credential(self, refresh_token: StoredToken) -> None:
         """It was used up with the new one's storing."""

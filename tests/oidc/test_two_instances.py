@@ -1,0 +1,123 @@
+"""Two instances over one PostgreSQL: a login goes from one to the other, and of two at once one is taken."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import copytree
+from threading import Barrier
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from identity_oidc.provider import Provider
+from identity_oidc.store.sweep import sweep
+from identity_oidc.subscribers.sql import SqlSubscriberBase
+from tests.oidc.card_in_software import SoftAgent
+from tests.oidc.conftest import IDENTITY, TestClock, listening, make_config, serving
+from tests.oidc.ledger import LedgerInMemory
+from tests.oidc.parties import Answer, Browser, RelyingParty, add_client
+from tests.subscribers.databases import postgresql
+
+__all__ = ["postgresql"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both name the issuer of the first; the second is reached at its own port."""
+
+    first: Provider
+    second: Provider
+    second_port: int
+
+    def at_second(self, address: str) -> str:
+        return address.replace(self.first.issuer, f"http://127.0.0.1:{self.second_port}", 1)
+
+
+@pytest.fixture
+def pair(  # noqa: PLR0917  fixtures
+    tmp_path: Path,
+    template: Path,
+    ledger: LedgerInMemory,
+    clock: TestClock,
+    subscribers: SqlSubscriberBase,
+    postgresql: str,
+) -> Iterator[Pair]:
+    name = f"oidc_{secrets.token_hex(6)}"
+    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    database = postgresql.replace("/postgres?", f"/{name}?")
+    with listening() as (one, port), listening() as (two, other):
+        config = make_config(tmp_path, port)
+        copytree(template / "keys", tmp_path / "keys")
+        config = replace(config, provider=replace(config.provider, database=database))
+        first = Provider.open(config, clock, ledger, subscribers)
+        second = Provider.open(config, clock, ledger, subscribers)
+        with serving(first, one), serving(second, two):
+            yield Pair(first, second, other)
+        first.database.close()
+        second.database.close()
+
+
+def at_once(*acts: Callable[[], Answer]) -> list[int]:
+    """Their statuses, sorted."""
+    barrier = Barrier(len(acts))
+
+    def run(act: Callable[[], Answer]) -> int:
+        barrier.wait(20)
+        return act().status
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return sorted(pool.map(run, acts))
+
+
+def test_a_login_begun_on_one_is_approved_and_completed_on_the_other(pair: Pair, ledger: LedgerInMemory) -> None:
+    app = add_client(pair.first, may_refresh=True)
+    there = RelyingParty(pair.at_second(app.issuer), app.client_id, app.secret, app.redirect_uri)
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    browser = Browser()
+    challenge = soft.challenge(app.begin(browser, scope="openid email offline_access"))
+    body = soft.approval(challenge)
+    assert at_once(*[lambda: soft.approve(challenge, body)] * 4) == [200, 404, 404, 404]
+    # The answer with the address was one of four: the browser goes on with a login of its own.
+    challenge = soft.challenge(app.begin(browser, scope="openid email offline_access"))
+    address = soft.approve(challenge, soft.approval(challenge)).json["completion_uri"]
+    done = browser.get(pair.at_second(address))
+    assert done.status == 303
+    code = done.parameters["code"]
+    verifier = {"code_verifier": app.verifier}
+    assert at_once(lambda: app.redeem(code), lambda: there.redeem(code, **verifier)) == [200, 400]
+    assert app.redeem(code).json["error"] == "invalid_grant"
+
+
+def test_a_refresh_token_that_is_used_twice_at_once_gives_one_answer(pair: Pair, ledger: LedgerInMemory) -> None:
+    app = add_client(pair.first, may_refresh=True)
+    there = RelyingParty(pair.at_second(app.issuer), app.client_id, app.secret, app.redirect_uri)
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    browser = Browser()
+    challenge = soft.challenge(app.begin(browser, scope="openid offline_access"))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+    token = app.redeem(done.parameters["code"]).json["refresh_token"]
+    acts = [
+        lambda: app.token(grant_type="refresh_token", refresh_token=token),
+        lambda: there.token(grant_type="refresh_token", refresh_token=token),
+    ]
+    assert at_once(*acts) == [200, 400]
+
+
+def test_a_new_person_s_subject_is_made_once(pair: Pair, ledger: LedgerInMemory) -> None:
+    from identity_oidc.subject import subject_for  # noqa: PLC0415
+
+    def make(provider: Provider) -> str:
+        with provider.database.writing() as connection:
+            return subject_for(connection, "C1", "sector", 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(make, [pair.first, pair.second] * 4))
+    assert len(found) == 1
+    assert sweep(pair.first.database, 10) >= 0
