@@ -41,6 +41,9 @@ _RECORD_MEMBERS: Final = frozenset(
         "exp",
     }
 )
+_DOMAIN: Final = re.compile(
+    r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+)  # as agents have it (docs/sim-agent-api.yaml): they would refuse every login of an app with another
 _PRIVATE_USE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
@@ -165,8 +168,12 @@ def parse_record(record: str) -> dict[str, Any]:
         if not isinstance(payload[name], str) or not 1 <= len(payload[name]) <= 253:
             raise InputError(f"record: {name} must be a text")
     domains = payload["verified_domains"]
-    if not isinstance(domains, list) or not domains or not all(isinstance(each, str) for each in domains):
-        raise InputError("record: verified_domains must be an array of names")
+    if (
+        not isinstance(domains, list)
+        or not domains
+        or not all(isinstance(each, str) and _DOMAIN.fullmatch(each) for each in domains)
+    ):
+        raise InputError("record: verified_domains must be an array of domains, such as shop.example (no addresses)")
     if type(payload["member"]) is not int or type(payload["exp"]) is not int or type(payload["is_native"]) is not bool:
         raise InputError("record: member and exp are numbers, is_native is true or false")
     return payload
@@ -188,7 +195,7 @@ def _check_redirect_uri(uri: str, domains: tuple[str, ...], *, is_native: bool) 
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 §6.3
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

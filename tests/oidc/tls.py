@@ -22,7 +22,7 @@ TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """Files of a certificate for localhost and 127.0.0.1, and of its key; the certificate is its own authority."""
+    """Files of a certificate for 127.0.0.1 and shop.localhost, and of its key; the certificate is its own authority."""
 
     certificate: Path
     key: Path
@@ -31,6 +31,7 @@ class Loopback:
 def make_loopback_certificate(directory: Path) -> Loopback:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    names = [x509.DNSName("shop.localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     now = datetime.now(UTC)
     usage = dict.fromkeys(
         (
@@ -52,7 +53,7 @@ def make_loopback_certificate(directory: Path) -> Loopback:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=6))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, **usage), critical=True)
         .sign(key, hashes.SHA256())
@@ -62,6 +63,11 @@ def make_loopback_certificate(directory: Path) -> Loopback:
     no = serialization.NoEncryption()
     found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no))
     return found
+
+
+def _resolved(address: str) -> str:
+    """As browsers resolve names under .localhost, and not every system does. Source: RFC 6761 §6.3."""
+    return address.replace("//shop.localhost:", "//127.0.0.1:", 1)
 
 
 @dataclass
@@ -76,10 +82,10 @@ class TlsBrowser:
         self.session.verify = str(self.ca_file)
 
     def get(self, address: str) -> Answer:
-        return self._answer(self.session.get(address, timeout=TIMEOUT_S, allow_redirects=False))
+        return self._answer(self.session.get(_resolved(address), timeout=TIMEOUT_S, allow_redirects=False))
 
     def post(self, address: str, fields: dict[str, str]) -> Answer:
-        return self._answer(self.session.post(address, fields, timeout=TIMEOUT_S, allow_redirects=False))
+        return self._answer(self.session.post(_resolved(address), fields, timeout=TIMEOUT_S, allow_redirects=False))
 
     def follow(self, address: str, until: str) -> Answer:
         """Follows redirects by GET until the next address begins with `until`; the answer that leads there."""
