@@ -12,6 +12,7 @@ from identity_oidc.grants.server import TokenServer
 from identity_oidc.metrics import Counters
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.rate_limit import RateLimit
+from identity_oidc.theme import Theme
 from identity_oidc.views.account import account
 from identity_oidc.views.agent import agent
 from identity_oidc.views.authorize import authorize
@@ -19,19 +20,20 @@ from identity_oidc.views.discovery import discovery
 from identity_oidc.views.login import login
 from identity_oidc.views.logout import logout
 from identity_oidc.views.operations import COUNTERS, operations
+from identity_oidc.views.theme import THEME, theming
 from identity_oidc.views.token import SERVER, token
 from identity_oidc.views.userinfo import userinfo
 from identity_oidc.views.web import client_address, register_errors
 
 MAX_BODY_BYTES: Final = 65_536
 
-_UNLIMITED: Final = frozenset({"operations.health", "operations.ready", "static"})
+_UNLIMITED: Final = frozenset({"operations.health", "operations.ready", "static", "theming.colours", "theming.logo"})
 
 log = logging.getLogger(__name__)
 
 
 def create_app(provider: Provider) -> Flask:
-    """Build the application over these parts."""
+    """Build the application over these parts. Raises `ConfigurationError` for a theme that cannot be used."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
@@ -39,11 +41,12 @@ def create_app(provider: Provider) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = provider
+    app.extensions[THEME] = Theme.load(provider.config.provider.theme)
     app.extensions[SERVER] = TokenServer(app, provider)
     counters = app.extensions[COUNTERS] = Counters()
     limit = RateLimit(provider.config.limits)
     register_errors(app)
-    for blueprint in (discovery, authorize, login, token, userinfo, agent, account, logout, operations):
+    for blueprint in (discovery, authorize, login, token, userinfo, agent, account, logout, operations, theming):
         app.register_blueprint(blueprint)
 
     @app.before_request

@@ -20,6 +20,7 @@ from identity_oidc.logout.ending import end_identity, end_session, end_sessions_
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, GRANTS, RELEASES, SESSIONS
+from identity_oidc.views.texts import texts_in
 from identity_oidc.views.web import browser_session, check_csrf, language_of_browser, page, provider, redirect
 
 account = Blueprint("account", __name__)
@@ -63,7 +64,7 @@ def log_out_everywhere() -> Response:
     with provider().database.writing() as connection:
         session = _own(connection)
         end_sessions_of_person(connection, session.person or "", provider().now())
-    return _back()
+    return _ended("ended")
 
 
 @account.post("/account/agent")
@@ -94,7 +95,7 @@ def hold() -> Response:
         if session.identity is not None:
             place_hold(connection, session.identity, now, "page")
             end_identity(connection, session.identity, now, with_agents=False)
-    return _back()
+    return _ended("held")
 
 
 def _own(connection: Connection) -> BrowserSession:
@@ -112,7 +113,13 @@ def _is_recent(parts: Provider, session: BrowserSession) -> bool:
 
 
 def _back() -> Response:
-    return redirect(f"{provider().config.issuer}/account")
+    return redirect(f"{provider().config.issuer}/account?lang={language_of_browser()}")
+
+
+def _ended(what: str) -> Response:
+    """Says at once what was done: the session that could show it is over."""
+    texts = texts_in(language_of_browser())
+    return page("account_ended.html", title=texts[f"{what}_title"], text=texts[f"{what}_text"])
 
 
 def _content(connection: Connection, session: BrowserSession, language: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from identity_oidc.authentication.completion import complete, find_by_token
 from identity_oidc.authentication.session import BrowserSession
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import ACR_REMOTE, satisfies
-from identity_oidc.clients import LANGUAGES, Client
+from identity_oidc.clients import Client
 from identity_oidc.consent.text import claim_label, shown_domain
 from identity_oidc.errors import AuthorizationError, PageError
 from identity_oidc.provider import Provider
@@ -74,7 +74,6 @@ def login_page(request_id: str) -> Response:
             member=waiting.client.member_name,
             purpose=waiting.client.text_of(waiting.client.purpose, language),
             items=_items(waiting, language),
-            languages=LANGUAGES,
             request_id=request_id,
             csrf_token=waiting.session.csrf_token,
             state=state,

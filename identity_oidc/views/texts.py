@@ -1,4 +1,4 @@
-"""Texts of the pages, in each language."""
+"""Texts of the pages, in each language. What errors say is written in English; other languages translate it whole."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
+
+NAMES: Final = (("en", "English"), ("zh", "中文"))
 
 
 @cache
-def _all() -> dict[str, dict[str, str]]:
-    content: dict[str, Any] = json.loads(files("identity_oidc").joinpath("templates/texts.json").read_text("utf-8"))
+def _load(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(files("identity_oidc").joinpath(f"templates/{name}").read_text("utf-8"))
     return content
 
 
 def texts_in(language: str) -> Mapping[str, str]:
     """Every text by its name; English where a language is not known."""
-    return _all().get(language, _all()["en"])
+    texts = _load("texts.json")
+    found: Mapping[str, str] = texts.get(language, texts["en"])
+    return found
+
+
+def message_in(language: str, message: str) -> str:
+    """An error's text; the English one where it has not been translated."""
+    return str(_load("messages_zh.json").get(message, message)) if language == "zh" else message

@@ -20,7 +20,8 @@ from identity_oidc.config import ProviderSettings
 from identity_oidc.errors import AgentError, InputError, PageError, ProviderError
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.subscribers.errors import SubscriberError
-from identity_oidc.views.texts import texts_in
+from identity_oidc.views.texts import NAMES, message_in, texts_in
+from identity_oidc.views.theme import theme
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,12 @@ def origin_of(address: str) -> str:
 
 
 def language_of_browser() -> str:
-    """`ui_locales` of a page's address, or the browser's wish."""
-    wanted = request.args.get("lang")
-    if wanted in LANGUAGES:
-        return str(wanted)
+    """What the person chose on a page, `ui_locales` of an app, or the browser's wish."""
+    locales = request.values.get("ui_locales", "")[:256].split()
+    for wanted in (request.args.get("lang", ""), *locales):
+        language = wanted.lower().partition("-")[0]
+        if language in LANGUAGES:
+            return language
     return request.accept_languages.best_match(LANGUAGES, "en") or "en"
 
 
@@ -72,7 +75,13 @@ def page(template: str, *, status: int = 200, language: str | None = None, forms
     """A page of ours; `forms` are addresses beside our own that its forms may lead to."""
     chosen = language or language_of_browser()
     content = render_template(
-        template, t=texts_in(chosen), language=chosen, provider_name=provider().config.provider.name, **values
+        template,
+        t=texts_in(chosen),
+        language=chosen,
+        languages=NAMES,
+        theme=theme(),
+        provider_name=theme().name or provider().config.provider.name,
+        **values,
     )
     response = make_response(content, status)
     response.headers["Content-Security-Policy"] = (
@@ -154,14 +163,14 @@ def register_errors(app: Flask) -> None:
             log.getChild(error.code).warning("%s %s", error.message, error.detail)
         if is_for_machines():
             return _for_machines(error.http_status, error.code, error.message)
-        return page("error.html", status=error.http_status, message=error.message)
+        return _error_page(error.http_status, error.message)
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
         status = error.code or 500
         text = "There is nothing at this address." if status == 404 else "The request is not of the form asked for."
         response = _for_machines(status, "bad-request", text) if is_for_machines() else None
-        response = response or page("error.html", status=status, message=text)
+        response = response or _error_page(status, text)
         for name, value in error.get_headers(None):
             if name == "Allow":
                 response.headers[name] = value
@@ -172,9 +181,11 @@ def register_errors(app: Flask) -> None:
         # Not the error's own text: it may hold what was in the request.
         log.error("a defect, answered with 500: %s at %s", type(error).__name__, _place(error))
         text = "The provider failed. Try again."
-        return (
-            _for_machines(500, "internal", text) if is_for_machines() else page("error.html", status=500, message=text)
-        )
+        return _for_machines(500, "internal", text) if is_for_machines() else _error_page(500, text)
+
+
+def _error_page(status: int, message: str) -> Response:
+    return page("error.html", status=status, message=message_in(language_of_browser(), message))
 
 
 def _for_machines(status: int, code: str, text: str) -> Response:
