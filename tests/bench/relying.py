@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import select
 import shutil
 import socket
 import sqlite3
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ from tests.relying.ocsp_requests import each_response, request
 _COUNT = 200
 _HOLDS = 40
 _RAW_REQUESTS = 3_000
+_FOLLOWERS = 1_000
 _MILLION = 1_000_000
 _REVOKED = 20_000
 _NONCE_SCRIPT = """
@@ -86,6 +88,7 @@ def measure() -> Iterator[Figure]:
             stage.wait_for_state(last, "valid")
             yield from _ocsp(stage)
             yield from _refusal(stage)
+            yield from _feed(stage)
         finally:
             processes.stop()
 
@@ -322,6 +325,36 @@ def _hold(
     for each in watching:
         each.join()
     return channels
+
+
+def _feed(stage: Stage) -> Iterator[Figure]:
+    """A thousand follow the stream, and one certificate is held."""
+    host, _, port = stage.streams[OPERATOR].removeprefix("http://").rpartition(":")
+    with ExitStack() as stack:
+        followers = [stack.enter_context(socket.create_connection((host, int(port)), 30)) for _ in range(_FOLLOWERS)]
+        for each in followers:
+            each.sendall(b"GET /v1/changes?after=now HTTP/1.1\r\nHost: x\r\n\r\n")
+        for each in followers:
+            while b"event: head" not in each.recv(65_536):
+                pass
+        sha256 = hashlib.sha256(stage.devices()[-1].read_bytes()).hexdigest()
+        holding = threading.Thread(target=stage.tally, args=(VENDOR, "certificate", "hold", sha256))
+        holding.start()
+        heard: list[float] = []
+        poller = select.poll()
+        waiting = {each.fileno(): each for each in followers}
+        for descriptor in waiting:
+            poller.register(descriptor, select.POLLIN)
+        while waiting:
+            for descriptor, _ in poller.poll(60_000):
+                if b"event: change" in waiting[descriptor].recv(65_536):
+                    heard.append(time.monotonic())
+                    poller.unregister(descriptor)
+                    del waiting[descriptor]
+        holding.join()
+    yield Figure(
+        "feed", f"{_FOLLOWERS:,} followers, from the first that hears of a hold to the last", heard[-1] - heard[0], "s"
+    )
 
 
 # A million certificates
