@@ -103,7 +103,9 @@ def test_a_life_with_every_act(compared: Compared) -> None:
     assert compared.act(people.release(identity, counter, people.administrator), identity) is IdentityState.ACTIVE
 
     soon = people.consortium.now() + 3_600
-    agreement = Activation(identity, card.proof(identity, PossessionPurpose.REPLACE, soon, new.key))
+    agreement = Activation(
+        identity, card.word(people.stands(identity), identity, PossessionPurpose.REPLACE, soon, new.key)
+    )
     typed = texts.replace_key(second, counter + 1, deadline)
     replace = calls.replace_key(second, agreement, counter + 1, **people.signed(people.registrar, typed))
     assert compared.act(replace, identity) is IdentityState.REGISTERED
@@ -125,7 +127,8 @@ def test_the_card_s_own_veto(compared: Compared) -> None:
     start = people.calls.start_replacement(entry, 0, **people.signed(people.registrar, typed))
     assert compared.act(start, identity) is IdentityState.REPLACING
     soon = people.consortium.now() + 3_600
-    veto = Activation(identity, card.proof(identity, PossessionPurpose.CANCEL, soon, stranger.key))
+    stands = people.stands(identity)
+    veto = Activation(identity, card.word(stands, identity, PossessionPurpose.CANCEL, soon, stranger.key))
     assert compared.act(people.calls.cancel_replacement_by_card(veto), identity) is IdentityState.ACTIVE
 
 
