@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki_chain.demo.processes import wait_until
 from pki_chain.demo.stage import require
 from pki_chain.ipsec.charon import Charon, CharonError
-from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.pem import encode_pem
-from pki_chain.x509.profile import SMALL_CELL, SanType
-from pki_chain.x509.self_signed import create_key, issue
 
 DAEMON = "/usr/sbin/charon-systemd"
 IS_POSSIBLE = (
@@ -140,22 +136,6 @@ def start_daemon(host: Host) -> subprocess.Popen[bytes]:
         )
     wait_until("charon starts", host.socket.exists)
     return daemon
-
-
-def issue_for(
-    name: str, *, key: ec.EllipticCurvePrivateKey | None = None, not_before: int | None = None, lifetime_days: int = 30
-) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
-    """A small cell's certificate of this name and its key."""
-    made = key or create_key()
-    der = issue(
-        made,
-        profile=SMALL_CELL,
-        organisation="Acme Cells",
-        names=[SubjectAltName(SanType.DNS, name.encode())],
-        not_before=int(time.time()) - 60 if not_before is None else not_before,
-        lifetime_days=lifetime_days,
-    )
-    return der, made
 
 
 def write_settings(

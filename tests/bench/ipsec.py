@@ -15,7 +15,7 @@ from pathlib import Path
 from pki_chain.chain.signer import Keystore
 from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import MemberConfig
-from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, issue_for, two_hosts, write_settings
+from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, two_hosts, write_settings
 from pki_chain.demo.processes import Processes, wait_until
 from pki_chain.demo.site import Site, open_site
 from pki_chain.demo.stage import VENDOR, Stage, raise_stage
@@ -29,6 +29,7 @@ from pki_chain.proof.verifier import identify
 from pki_chain.station.gateway_client import GatewayClient
 from pki_chain.station.orders import Orders
 from tests.bench.figures import MISSING, Figure
+from tests.ipsec.cells import issue_for
 
 _SIZES = (1_000, 10_000)
 _TUNNELS = 20

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, issue_for, two_hosts, write_settings
+from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, two_hosts, write_settings
 from pki_chain.ipsec.charon import Charon, CharonError
 from pki_chain.ipsec.peer import parse_peer
 from pki_chain.ipsec.settings import IpsecSettings
 from pki_chain.ipsec.sync import PeerTable
+from tests.ipsec.cells import issue_for
 
 pytestmark = [
     pytest.mark.ipsec,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from pki_chain.demo.hosts import Host, issue_for, write_settings
+from pki_chain.demo.hosts import Host, write_settings
 from pki_chain.errors import ConfigurationError, LedgerUnavailableError
 from pki_chain.ipsec.charon import CharonError
 from pki_chain.ipsec.peer import connection_name, parse_peer
@@ -25,6 +25,7 @@ from pki_chain.ipsec.settings import IpsecSettings
 from pki_chain.ipsec.sync import IpsecSync, Outcome
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.pem import encode_pem
+from tests.ipsec.cells import issue_for
 
 NOW = 1_795_000_000.0
 
