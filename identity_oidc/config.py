@@ -96,7 +96,7 @@ class EgressSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """[limits]. Requests a second and at once, for each address (or, under /agent, each agent)."""
+    """[limits]. Requests a second and at once, for each address and worker."""
 
     rate: float = 20.0
     burst: int = 100
@@ -202,6 +202,8 @@ def _section(path: Path, name: str, kind: type[Any], table: object, environment:
         if raw is None:
             if each.default is MISSING:
                 raise ConfigurationError(f"{path}: {name}.{each.name} is missing: give it")
+            if isinstance(each.default, Path):
+                values[each.name] = path.parent / each.default
             continue
         values[each.name] = _value(path, f"{name}.{each.name}", hints[each.name], raw)
     return kind(**values)

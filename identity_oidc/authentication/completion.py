@@ -116,7 +116,7 @@ def single_sign_on(
         return None
     if request.acr_values and not any(satisfies(row["acr"], wanted) for wanted in request.acr_values):
         return None
-    if request.max_age_s is not None and now - row["auth_time"] > request.max_age_s:
+    if request.max_age_s is not None and (request.max_age_s == 0 or now - row["auth_time"] > request.max_age_s):
         return None
     if request.hinted_sub and request.hinted_sub != grant.sub:
         return None

@@ -89,6 +89,7 @@ def test_settings_have_defaults_and_an_environment(tmp_path: Path) -> None:
     config = load(tmp_path, GOOD, {"TALLY_OIDC_LOGIN_CODE_S": "30", "TALLY_OIDC_KEYS_DIRECTORY": "k"})
     assert (config.login.code_s, config.keys.directory) == (30, tmp_path / "k")
     assert config.login.access_token_s == 300
+    assert load(tmp_path, GOOD).keys.directory == tmp_path / "keys", "beside the file, wherever it is run"
     assert not config.ledger.accept_emulators
 
 
@@ -248,6 +249,7 @@ def test_the_command_registers_rotates_and_counts(tmp_path: Path) -> None:
     made = run.invoke(oidc, ["keys", "new", *config])
     assert made.exit_code == 0, made.output
     assert {key["algorithm"] for key in json.loads(made.output)["keys"]} == {"ES256", "RS256"}
+    assert (tmp_path / "keys" / "keys.json").exists()
     assert json.loads(run.invoke(oidc, ["sessions", *config]).output) == {"sessions": 0}
     assert json.loads(run.invoke(oidc, ["grants", *config]).output) == {"apps": []}
     assert json.loads(run.invoke(oidc, ["app", "list", *config]).output) == {"apps": []}

@@ -358,6 +358,7 @@ def test_single_sign_on_lasts_as_long_as_was_signed(
     for changes in ({"claims": '{"userinfo":{"phone_number":null}}'}, {"acr_values": "urn:tally:acr:unheard-of"}):
         assert browser.get(app.address(prompt="none", **changes)).parameters["error"] == "consent_required"
     assert "/login/" in browser.get(app.address(prompt="login")).location
+    assert browser.get(app.address(prompt="none", max_age="0")).parameters["error"] == "consent_required"
     assert Browser().get(app.address(prompt="none")).parameters["error"] == "login_required"
     elsewhere = add_client(provider, "elsewhere", single_sign_on_s=600)
     assert browser.get(elsewhere.address(prompt="none")).parameters["error"] == "consent_required"
