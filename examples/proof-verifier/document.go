@@ -122,8 +122,11 @@ func parseJSON(content []byte, code string) any {
 
 func readJSON(decoder *json.Decoder, depth int) (any, error) {
 	token, err := decoder.Token()
-	if err != nil || depth > 50 {
-		return nil, errors.Join(err, errors.New("no value, or nested too deeply"))
+	if err != nil {
+		return nil, err
+	}
+	if depth > 50 {
+		return nil, errors.New("nested too deeply")
 	}
 	switch found := token.(type) {
 	case json.Number:

@@ -88,7 +88,7 @@ func judge(f *facts, now uint64) Status {
 	answer := func(state string, reason, since uint64) Status { return Status{state, reason, since, f.notAfter} }
 	emergency := f.flags&4 != 0
 	holds := f.flags&3 != 0 || (emergency && now < f.emergencyUntil)
-	since := max(f.changedAt, f.decidedAt)
+	since := later(f.changedAt, f.decidedAt)
 	switch {
 	case f.state == 5:
 		return answer("revoked", f.reason, f.changedAt)
@@ -107,7 +107,14 @@ func judge(f *facts, now uint64) Status {
 	case holds:
 		return answer("held", 6, since)
 	case emergency:
-		return answer("valid", 0, max(since, f.emergencyUntil))
+		return answer("valid", 0, later(since, f.emergencyUntil))
 	}
 	return answer("valid", 0, since)
+}
+
+func later(one, other uint64) uint64 {
+	if one > other {
+		return one
+	}
+	return other
 }

@@ -144,7 +144,10 @@ func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, leastBlock
 		status = judge(found, h.time().Uint64())
 	}
 	good := status.State == "valid" && now <= int64(status.NotAfter)
-	return &Proven{status, good, h.number(), max(age.Int64(), 0), proof.sealed}, nil
+	if age.Sign() < 0 {
+		age.SetInt64(0)
+	}
+	return &Proven{status, good, h.number(), age.Int64(), proof.sealed}, nil
 }
 
 func verifyHeader(h header, known state, mode string) (blockHash []byte) {
