@@ -57,6 +57,9 @@ if [ "$what" = dev ]; then
   [ -x /usr/sbin/charon-systemd ] || packages+=(charon-systemd)
   [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || packages+=(libcharon-extra-plugins)
   [ -e /usr/lib/ipsec/plugins/libstrongswan-openssl.so ] || packages+=(libstrongswan-standard-plugins)
+  # The proxy in front of the OpenID provider, and a stranger that logs in there: Apache's module (no Apache service).
+  [ -x /usr/sbin/nginx ] || packages+=(nginx)
+  [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || packages+=(libapache2-mod-auth-openidc)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
 fi
 if [ ${#packages[@]} -gt 0 ]; then
