@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pki_chain.proof.verifier import identify
+from pki_chain.x509.pem import encode_pem
 from tests.agreement.proof_cases import proof_cases
+from tests.proof.conftest import ProofLedger, consortium, ledger, ledger_engine
+
+__all__ = ["consortium", "ledger", "ledger_engine"]
 
 SOURCE = Path(__file__).parents[2] / "examples" / "proof-verifier"
 GO = shutil.which("go")
@@ -34,3 +39,26 @@ def test_go_answers_every_case_as_python_does(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.chain
+@pytest.mark.xdist_group("proof-ledger")
+def test_the_go_command_answers_about_real_certificates(ledger: ProofLedger, tmp_path: Path) -> None:
+    program = tmp_path / "proof-verifier"
+    subprocess.run([str(GO), "build", "-mod=readonly", "-o", str(program), "."], cwd=SOURCE, check=True)
+    trust = tmp_path / "TRUST.json"
+    trust.write_bytes(ledger.trust.encoded())
+    for name, code in {"valid": 0, "held": 77, "revoked": 77, "unknown": 66}.items():
+        der = ledger.certificates[name]
+        certificate, proof = tmp_path / f"{name}.cer", tmp_path / f"{name}.proof"
+        certificate.write_bytes(encode_pem("CERTIFICATE", der).encode() if code else der)
+        proof.write_bytes(ledger.maker.make(identify(der))[0].cbor())
+        command = [str(program), "-proof", str(proof), "-trust", str(trust)]
+        done = subprocess.run(
+            [*command, "-unsafe-unsealed", str(certificate)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        assert json.loads(done.stdout)["state"] == name
+        refused = subprocess.run([*command, str(certificate)], capture_output=True, text=True, check=False)
+        assert refused.returncode == 76
+        assert refused.stderr.startswith("error: unsealed: ")
