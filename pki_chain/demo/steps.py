@@ -9,6 +9,7 @@ from typing import Any
 
 from pki_chain.chain.typed_data import batch_digest
 from pki_chain.demo.bad_certificates import bad_certificates, certificate, taken_name_certificate, weak_key_certificate
+from pki_chain.demo.handshake_steps import ask_by_ocsp, meet_over_tls
 from pki_chain.demo.identity_steps import personalise_card, register_identity
 from pki_chain.demo.processes import wait_until
 from pki_chain.demo.relying_steps import follow_with_tunnels, prove_status
@@ -208,6 +209,8 @@ STEPS: tuple[tuple[str, Callable[[Stage, Say], None]], ...] = (
     ("Refuse every bad kind", refuse_bad_certificates),
     ("Outvote an endorser that accepts everything", outvote_careless_endorser),
     ("Stop a thief with a station's key", stop_thief),
+    ("Answer openssl by OCSP", ask_by_ocsp),
+    ("Let two devices meet over mutual TLS", meet_over_tls),
     ("Prove a status to somebody who trusts no gateway", prove_status),
     ("Build a tunnel that ends with a hold", follow_with_tunnels),
     ("Personalise a SIM in a reader", personalise_card),
