@@ -96,10 +96,10 @@ class EgressSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """[limits]. Requests a second and at once, for each address and worker."""
+    """[limits]. Requests a second and at once, for each address and worker; many people may share an address."""
 
-    rate: float = 20.0
-    burst: int = 100
+    rate: float = 200.0
+    burst: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
