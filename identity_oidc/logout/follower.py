@@ -12,7 +12,8 @@ from identity_oidc.ports import IdentityChange
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import CURSORS, HOLDS
 
-_CURSOR: Final = "identities"
+FOLLOWED: Final = "identities"
+"""Name of the cursor in the store."""
 _HARMLESS: Final = frozenset({"registered", "activated", "released", "replacement-cancelled"})
 _HOLDING: Final = frozenset({"held", "replacement-started"})
 """After a hold the same key is good again; after anything else its agents must be vouched for anew."""
@@ -43,7 +44,7 @@ class Follower:
 
     def _cursor(self) -> str:
         with self._provider.database.reading() as connection:
-            found = connection.execute(select(CURSORS.c.value).where(CURSORS.c.name == _CURSOR)).scalar()
+            found = connection.execute(select(CURSORS.c.value).where(CURSORS.c.name == FOLLOWED)).scalar()
         return str(found or "")
 
 
@@ -58,6 +59,6 @@ def _apply(connection: Connection, change: IdentityChange, now: int) -> None:
 
 
 def _store(connection: Connection, cursor: str, now: int) -> None:
-    changed = connection.execute(update(CURSORS).where(CURSORS.c.name == _CURSOR).values(value=cursor, updated_at=now))
+    changed = connection.execute(update(CURSORS).where(CURSORS.c.name == FOLLOWED).values(value=cursor, updated_at=now))
     if changed.rowcount == 0:
-        connection.execute(insert(CURSORS).values(name=_CURSOR, value=cursor, updated_at=now))
+        connection.execute(insert(CURSORS).values(name=FOLLOWED, value=cursor, updated_at=now))

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, request
 from sqlalchemy import func, select
 
 from identity_oidc.errors import LedgerStaleError, ProviderError
+from identity_oidc.logout.follower import FOLLOWED
 from identity_oidc.metrics import Counters
 from identity_oidc.store.schema import CURSORS, LOGOUT_QUEUE, SESSIONS
 from identity_oidc.views.web import document, provider
@@ -28,9 +29,11 @@ def ready() -> Response:
     """Logins can be given: database, keys, and a ledger that is fresh."""
     parts = provider()
     failing = []
+    followed = "0"  # as far as the housekeeper came, so that little is asked for
     try:
         with parts.database.reading() as connection:
-            connection.execute(select(CURSORS.c.name).limit(1)).all()
+            wanted = select(CURSORS.c.value).where(CURSORS.c.name == FOLLOWED)
+            followed = connection.execute(wanted).scalar() or followed
     except ProviderError:
         failing.append("database")
     try:
@@ -38,7 +41,7 @@ def ready() -> Response:
     except ProviderError:
         failing.append("keys")
     try:
-        if parts.ledger.changes("0").age_s > parts.config.ledger.max_age_s:
+        if parts.ledger.changes(followed).age_s > parts.config.ledger.max_age_s:
             failing.append("ledger")
     except LedgerStaleError:
         failing.append("ledger")
