@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from cryptography import x509
@@ -65,9 +65,7 @@ def make_loopback_certificate(directory: Path) -> Loopback:
     return found
 
 
-def _resolved(address: str) -> str:
-    """As browsers resolve names under .localhost, and not every system does. Source: RFC 6761 §6.3."""
-    return address.replace("//shop.localhost:", "//127.0.0.1:", 1)
+APP_HOST = "shop.localhost"
 
 
 @dataclass
@@ -82,10 +80,10 @@ class TlsBrowser:
         self.session.verify = str(self.ca_file)
 
     def get(self, address: str) -> Answer:
-        return self._answer(self.session.get(_resolved(address), timeout=TIMEOUT_S, allow_redirects=False))
+        return self._ask("GET", address)
 
     def post(self, address: str, fields: dict[str, str]) -> Answer:
-        return self._answer(self.session.post(_resolved(address), fields, timeout=TIMEOUT_S, allow_redirects=False))
+        return self._ask("POST", address, fields)
 
     def follow(self, address: str, until: str) -> Answer:
         """Follows redirects by GET until the next address begins with `until`; the answer that leads there."""
@@ -100,6 +98,15 @@ class TlsBrowser:
 
     def close(self) -> None:
         self.session.close()
+
+    def _ask(self, method: str, address: str, fields: dict[str, str] | None = None) -> Answer:
+        """Names under .localhost are this machine, to browsers, but not to every system. Source: RFC 6761 §6.3."""
+        host = urlsplit(address).netloc
+        near = address.replace(f"//{APP_HOST}:", "//127.0.0.1:", 1)
+        found = self.session.request(
+            method, near, data=fields, headers={"Host": host}, timeout=TIMEOUT_S, allow_redirects=False
+        )
+        return self._answer(found)
 
     @staticmethod
     def _answer(found: requests.Response) -> Answer:
