@@ -44,6 +44,7 @@ def listen(arguments: argparse.Namespace, party: RelyingParty) -> int:
                 with context.wrap_socket(raw, server_side=True) as connection:
                     verdict = party.check_peer(connection, name=arguments.name)
                     connection.sendall(b"welcome\n")
+                    hang_up(connection)
                     print(f"accepted {verdict.certificate.names[0].text}", flush=True)
             except NotTrustedError as error:
                 print(f"refused: {error.reason}", flush=True)
@@ -51,6 +52,13 @@ def listen(arguments: argparse.Namespace, party: RelyingParty) -> int:
                 print(f"refused: {getattr(error, 'reason', None) or error}", flush=True)
             finally:
                 raw.close()
+
+
+def hang_up(connection: ssl.SSLSocket) -> None:
+    """End, and wait for the other side to end: closing on what it still sends would reset what it has not read yet."""
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
 
 
 def connect(arguments: argparse.Namespace, party: RelyingParty) -> int:
