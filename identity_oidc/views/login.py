@@ -252,9 +252,10 @@ def _items(waiting: Waiting, language: str) -> list[dict[str, Any]]:
 
 
 def _target(redirect_uri: str) -> str:
-    """What `form-action` must allow, as browsers apply it to redirects after a form."""
+    """What `form-action` must allow: browsers apply it to each redirect after a form, also to those of the app, which
+    may lead on to any host. A native app's own addresses lead no further."""
     parts = urlsplit(redirect_uri)
-    return origin_of(redirect_uri) if parts.netloc else f"{parts.scheme}:"
+    return origin_of(redirect_uri) if parts.scheme == "http" else f"{parts.scheme}:"
 
 
 def _with_origin_referrer(response: Response) -> Response:

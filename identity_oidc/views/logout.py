@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, request
 
@@ -13,7 +13,7 @@ from identity_oidc.errors import PageError
 from identity_oidc.logout.ending import end_session
 from identity_oidc.provider import Provider
 from identity_oidc.tokens.id_token import read_own_id_token
-from identity_oidc.views.web import browser_session, check_csrf, origin_of, page, provider, redirect
+from identity_oidc.views.web import browser_session, check_csrf, page, provider, redirect
 
 logout = Blueprint("logout", __name__)
 _KNOWN = frozenset({"id_token_hint", "post_logout_redirect_uri", "client_id", "state", "ui_locales", "logout_hint"})
@@ -47,7 +47,7 @@ def ask_logout() -> Response:
         session = browser_session(connection)
     if session is None or session.identity is None:
         return redirect(back.target) if back.address else page("logged_out.html")
-    forms = origin_of(back.address) if back.address else ""
+    forms = f"{urlsplit(back.address).scheme}:" if back.address else ""  # the app may lead on to any host
     return page("logout.html", csrf_token=session.csrf_token, back=back, forms=forms)
 
 

@@ -218,14 +218,14 @@ class Agent:
         try:
             sight = self._watch.look(self.enrolment.identity)
         except SimError as error:
-            return None, [Notice("watch-unavailable", "warning", {"why": error.message})]
+            return None, [Notice("watch-unavailable", "warning", {"why": error.message}, error)]
         return sight, identity_notices(sight, self._card_key_x, memory)
 
     def _look_at_card(self, memory: Memory) -> tuple[CardSight | None, list[Notice]]:
         try:
             sight = look_at_card(self._open_card)
         except SimError as error:
-            return None, [Notice("no-card", "warning", {"why": error.message})]
+            return None, [Notice("no-card", "warning", {"why": error.message}, error)]
         return sight, card_notices(sight, memory)
 
 

@@ -13,6 +13,7 @@ from sim_applet_tools.agent.challenge import Challenge
 from sim_applet_tools.agent.home import Memory
 from sim_applet_tools.agent.names import shape
 from sim_applet_tools.agent.watch import IdentitySight
+from sim_applet_tools.errors import SimError
 
 Level = Literal["info", "warning", "alarm"]
 LONG_SSO_S = 8 * 3600
@@ -20,11 +21,15 @@ LONG_SSO_S = 8 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing to know; its words are in `texts/faces.json` under `code`, `values` fill them."""
+    """One thing to know; its words are in `texts/faces.json` under `code`, `values` fill them.
+
+    `error` is what failed, where one did: its text stands for `{why}` in the person's language.
+    """
 
     code: str
     level: Level
     values: dict[str, str] = field(default_factory=dict)
+    error: SimError | None = field(default=None, compare=False)
 
 
 def app_notices(challenge: Challenge, record: AppRecord, memory: Memory) -> list[Notice]:

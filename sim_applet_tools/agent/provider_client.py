@@ -237,7 +237,7 @@ def verified(answer: HttpAnswer, issuer: str) -> HttpAnswer:
         raise ProviderUnavailableError(f"the provider {issuer} cannot answer now ({code}): try again in {again} s")
     text = _EXPLAINED.get(code, "the provider refused")
     left = "" if tries is None else f"; {tries} tries left"
-    raise ProviderRefusedError(f"{text} ({code}){left}", reason=code, detail=detail)
+    raise ProviderRefusedError(f"{text} ({code}){left}", reason=code, detail=detail, tries_left=tries)
 
 
 def _problem(answer: HttpAnswer) -> tuple[str, str, int | None]:

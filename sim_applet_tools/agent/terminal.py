@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from sim_applet_tools.agent.agent import Agent, Outcome, Prompt
 from sim_applet_tools.agent.challenge import Language
 from sim_applet_tools.agent.consent_text import item_label
+from sim_applet_tools.agent.error_wording import say_error
 from sim_applet_tools.agent.notices import Notice
 from sim_applet_tools.agent.provider_client import RefusalReason
 from sim_applet_tools.agent.wording import say, say_notice, sorted_notices
@@ -48,6 +49,10 @@ class TerminalFace:
         self._agent = agent
         self._console = console
         self._language = language
+
+    @property
+    def language(self) -> Language:
+        return self._language
 
     def handle(self, handle: str, local_secret: str | None) -> Decision:
         """Fetch, show, ask. Raises what `Agent.open` raises, and where card or provider fail for good."""
@@ -114,11 +119,11 @@ class TerminalFace:
                 raise
             self._say("wrong_pin", "warning", tries=str(error.tries_left))
         except (ReaderError, InputError) as error:
-            self._console.show(error.message, "warning")
+            self._console.show(say_error(self._language, error), "warning")
         except ProviderRefusedError as error:
             if error.reason != "wrong-code":
                 raise
-            self._console.show(error.message, "warning")
+            self._console.show(say_error(self._language, error), "warning")
         return None
 
     def _choose(self, prompt: Prompt) -> set[str] | Decision:

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 from sim_applet_tools.agent.agent import Agent
 from sim_applet_tools.agent.challenge import Language
+from sim_applet_tools.agent.error_wording import say_error
 from sim_applet_tools.agent.issuer import HandOver
 from sim_applet_tools.agent.notices import Notice
 from sim_applet_tools.agent.provider_client import Inbox
@@ -84,14 +85,16 @@ class Waiting:
         try:
             return self._agent.inbox()
         except SimError as error:
-            self._console.show(error.message, "warning")
+            self._console.show(say_error(self._face.language, error), "warning")
             return Inbox((), 10)
 
     def _handle(self, handle: str, local_secret: str | None) -> Decision | None:
         try:
             return self._face.handle(handle, local_secret)
         except SimError as error:
-            self._console.show(error.message, "alarm" if error.code == "challenge-refused" else "warning")
+            self._console.show(
+                say_error(self._face.language, error), "alarm" if error.code == "challenge-refused" else "warning"
+            )
             return None
 
     def _listen(self, wake: Agent) -> None:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from sim_applet_tools.agent.challenge import Language
 from sim_applet_tools.agent.consent_text import fill
+from sim_applet_tools.agent.error_wording import say_error
 from sim_applet_tools.agent.notices import Level, Notice
 
 
@@ -25,7 +26,8 @@ def say(language: Language, text: str, **values: str) -> str:
 
 def say_notice(language: Language, notice: Notice) -> str:
     """One line: the level, and what is to be known."""
-    words = fill(_texts()[language][f"notice_{notice.code}"], notice.values)
+    values = notice.values if notice.error is None else {**notice.values, "why": say_error(language, notice.error)}
+    words = fill(_texts()[language][f"notice_{notice.code}"], values)
     return f"{say(language, f'level_{notice.level}')}: {words}"
 
 

@@ -33,6 +33,13 @@ class Answered:
     text: str
     headers: dict[str, str]
 
+    @property
+    def onward(self) -> str:
+        """Where the page goes by itself."""
+        found = re.search(r'http-equiv="refresh" content="0;url=([^"]*)"', self.text)
+        assert found is not None
+        return unescape(found.group(1))
+
     def hidden(self, name: str = "form") -> str:
         found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
         assert found is not None
@@ -99,9 +106,8 @@ def test_a_login_goes_through_the_browser_and_back(browser: Browser, provider: P
     assert "2 tries left" in wrong.text
     fields = [("form", form), ("action", "approve"), ("pin", PIN), ("give", "name"), ("give", "email")]
     done = browser.post(path, fields, own(browser))
-    assert done.status == 303
-    assert login.state == "approved"
-    assert complete(done.location, login.cookie)
+    assert (done.status, login.state) == (200, "approved")
+    assert complete(done.onward, login.cookie)
     assert browser.get(path).status == 404
     assert PIN not in shown.text + wrong.text + done.text
 
@@ -111,7 +117,7 @@ def test_every_page_is_closed_to_others(browser: Browser, provider: Provider) ->
     policy = shown.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
-    assert f"form-action 'self' {provider.issuer};" in policy
+    assert "form-action 'self';" in policy
     assert "script" not in shown.text
     assert shown.headers["Cache-Control"] == "no-store"
     assert shown.headers["Referrer-Policy"] == "same-origin"

@@ -154,7 +154,7 @@ def test_the_page_of_a_running_agent(
         fields = {"form": browser.get(path).hidden(), "action": "approve", "pin": PIN}
         done = browser.post(path, fields, f"http://{browser.host}")
         assert login.state == "approved"
-        assert complete(done.location, login.cookie)
+        assert complete(done.onward, login.cookie)
         running.process.send_signal(2)
         assert running.end() == 0
         assert PIN not in running.shown

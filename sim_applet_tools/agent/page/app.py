@@ -11,7 +11,7 @@ from typing import Any
 from sim_applet_tools.agent.agent import Agent, Prompt
 from sim_applet_tools.agent.challenge import Language
 from sim_applet_tools.agent.issuer import HandOver, origin_of, parse_hand_over
-from sim_applet_tools.agent.page.html import STYLE, hold_html, home_html, message_html, page, prompt_html
+from sim_applet_tools.agent.page.html import STYLE, approved_html, hold_html, home_html, message_html, page, prompt_html
 from sim_applet_tools.agent.page.requests import PageRequest, RefusedRequestError, read_request
 from sim_applet_tools.agent.provider_client import RefusalReason
 from sim_applet_tools.agent.terminal import REFUSALS
@@ -76,9 +76,9 @@ class LocalPage:
         return [body]
 
     def _headers(self) -> list[tuple[str, str]]:
-        """`form-action` names the provider too, since browsers apply it to the redirect that ends a login."""
-        provider = origin_of(self._agent.enrolment.issuer)
-        policy = f"default-src 'none'; style-src 'self'; form-action 'self' {provider}; frame-ancestors 'none'"
+        """Browsers apply `form-action` to every redirect after a form, so a login ends with a page that goes on by
+        itself: where the app leads the browser then is not for the page with the PIN to allow."""
+        policy = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'"
         return [
             ("Content-Security-Policy", f"{policy}; base-uri 'none'"),
             ("Referrer-Policy", "same-origin"),
@@ -162,7 +162,8 @@ class LocalPage:
             raise
         del self._prompts[token]
         if outcome.completion_uri is not None:
-            return Answer("303 See Other", location=outcome.completion_uri)
+            body = approved_html(self._language, outcome.completion_uri)
+            return Answer("200 OK", page(self._language, body, onward=outcome.completion_uri))
         return self._page(message_html(say(self._language, "approved")))
 
     def _refuse(self, prompt: Prompt, action: str) -> Answer:

@@ -12,7 +12,7 @@ from sim_applet_tools.agent.notices import Notice
 from sim_applet_tools.agent.wording import say, say_notice, sorted_notices
 
 STYLE = """
-:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; color: CanvasText; background: Canvas; font: 100%/1.5 system-ui, sans-serif; }
 body { max-width: 38rem; margin: 2rem auto; padding: 0 1rem; }
 .alarm, .warning, .info { border-left: .4rem solid; padding: .4rem .8rem; margin: .5rem 0; }
 .alarm { border-color: #c00000; font-weight: bold; }
@@ -27,10 +27,12 @@ label { display: block; margin: .5rem 0; }
 """
 
 
-def page(language: Language, body: str, *, refresh_s: int = 0) -> str:
-    """A whole document."""
+def page(language: Language, body: str, *, refresh_s: int = 0, onward: str = "") -> str:
+    """A whole document; it goes to `onward` by itself."""
     title = escape(say(language, "title"))
     refresh = f'<meta http-equiv="refresh" content="{refresh_s}">' if refresh_s else ""
+    if onward:
+        refresh = f'<meta http-equiv="refresh" content="0;url={escape(onward)}">'
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>{refresh}'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/style.css"></head>'
@@ -99,6 +101,12 @@ def home_html(language: Language, notices: Sequence[Notice], handles: Sequence[s
         + "</form>"
         + f'<form method="post">{_hidden("form", form_token)}{_button("hold", say(language, "hold_button"))}</form>'
     )
+
+
+def approved_html(language: Language, onward: str) -> str:
+    """Says yes, with a link for whoever turned off that pages go on by themselves."""
+    link = f'<a href="{escape(onward)}">{escape(say(language, "go_on"))}</a>'
+    return f'<p role="status">{escape(say(language, "approved"))}</p><p>{link}</p>'
 
 
 def hold_html(language: Language, form_token: str) -> str:
