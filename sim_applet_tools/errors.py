@@ -128,15 +128,16 @@ class ProviderAnswerError(SimError):
 
 
 class ProviderRefusedError(SimError):
-    """The provider refused a call; `reason` is the problem document's code."""
+    """The provider refused a call; `reason` is the problem document's code, `tries_left` its count if any."""
 
     code = "provider-refused"
     http_status = 502
     exit_code = 77
 
-    def __init__(self, message: str, *, reason: str, detail: str = "") -> None:
+    def __init__(self, message: str, *, reason: str, detail: str = "", tries_left: int | None = None) -> None:
         super().__init__(message, detail=detail)
         self.reason = reason
+        self.tries_left = tries_left
 
 
 class ChallengeRefusedError(SimError):

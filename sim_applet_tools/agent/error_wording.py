@@ -1,4 +1,4 @@
-"""An error in the person's language: by its code, the English text where nobody wrote another. Texts: `texts/errors.json`."""
+"""An error in the person's language: by its code, else the English text. Texts: `texts/errors.json`."""
 
 from __future__ import annotations
 

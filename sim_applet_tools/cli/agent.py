@@ -127,15 +127,20 @@ def open_link(
     as_json: bool,
 ) -> None:
     """Show the login behind LINK (tally-agent://..., or - to read it from standard input) and ask what to do."""
+    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.issuer import parse_link
     from sim_applet_tools.agent.terminal import TerminalFace
 
-    hand_over = parse_link(sys.stdin.readline() if link == "-" else link)
-    place = enrolled_at(AgentHome(home), hand_over.issuer)
+    chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
-    with card_opener(card) as open_card, assembled_agent(place, open_card, **options) as parts:
-        face = TerminalFace(parts, RichConsole(), chosen_language(language))
+    with ExitStack() as stack:
+        stack.enter_context(errors_in(chosen))
+        hand_over = parse_link(sys.stdin.readline() if link == "-" else link)
+        place = enrolled_at(AgentHome(home), hand_over.issuer)
+        open_card = stack.enter_context(card_opener(card))
+        parts = stack.enter_context(assembled_agent(place, open_card, **options))
+        face = TerminalFace(parts, RichConsole(), chosen)
         decision = face.handle(hand_over.handle, hand_over.local_secret)
     uri = None if decision.outcome is None else decision.outcome.completion_uri
     if uri is not None:
@@ -165,6 +170,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Wait for logins until interrupted: those of pages on this machine, and those that come into the inbox."""
+    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.page.app import LocalPage
     from sim_applet_tools.agent.page.server import serve_page
@@ -172,10 +178,11 @@ def run(
     from sim_applet_tools.agent.waiting import PATROL_S, Patrol, Waiting
     from sim_applet_tools.agent.wording import say
 
-    place = enrolled_at(AgentHome(home), issuer)
     chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
     with ExitStack() as stack:
+        stack.enter_context(errors_in(chosen))
+        place = enrolled_at(AgentHome(home), issuer)
         open_card = stack.enter_context(card_opener(card))
         parts = stack.enter_context(assembled_agent(place, open_card, **options))
         console = RichConsole()

@@ -139,3 +139,21 @@ def test_no_command_approves_by_itself() -> None:
     for name in ("open", "run"):
         options = {option for each in agent.commands[name].params for option in each.opts}
         assert not {option for option in options if "pin" in option or option in {"--yes", "-y", "--auto", "--approve"}}
+
+
+def test_failures_in_chinese(at_home: Run, provider: Provider) -> None:
+    """With the same exit code, and in English for whoever asks for that."""
+    link = provider.begin(mode="remote").link(local=False).replace("handle=", "handle=A")
+    failed = at_home("open", link, "--language", "zh")
+    english = at_home("open", link, "--language", "en")
+    assert failed.exit_code == english.exit_code != 0
+    assert "error: " in failed.stderr
+    login = provider.begin()
+    typed = "\n" + "000000\n" * 3
+    blocked = at_home("open", login.link(local=True), "--language", "zh", input=typed)
+    assert blocked.exit_code == 77
+    assert "PIN 码已锁定" in blocked.stderr
+    again = at_home("open", provider.begin().link(local=True), "--language", "en", input=f"\n{PIN}\n")
+    assert again.exit_code == 77
+    assert "blocked" in again.stderr
+    assert "锁定" not in again.stderr
