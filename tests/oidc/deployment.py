@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from identity_oidc.config import LimitSettings
 from identity_oidc.provider import Provider
 from identity_oidc.subscribers.sql import SqlSubscriberBase
 from tests.oidc.conftest import TestClock, listening, make_config, serving
@@ -88,8 +89,13 @@ def nginx(directory: Path, port: int, upstreams: list[int], loopback: Loopback) 
 
 
 @contextmanager
-def deployed(
-    directory: Path, keys: Path, ledger: LedgerInMemory, subscribers: SqlSubscriberBase, loopback: Loopback
+def deployed(  # noqa: PLR0917  its parts
+    directory: Path,
+    keys: Path,
+    ledger: LedgerInMemory,
+    subscribers: SqlSubscriberBase,
+    loopback: Loopback,
+    limits: LimitSettings | None = None,
 ) -> Iterator[Provider]:
     """A provider whose issuer is https, behind nginx."""
     tls_port = free_port()
@@ -97,6 +103,7 @@ def deployed(
         config = make_config(directory, port)
         settings = replace(config.provider, issuer=f"https://127.0.0.1:{tls_port}", trusted_proxies=("127.0.0.1/32",))
         config = replace(config, provider=settings, keys=replace(config.keys, directory=keys))
+        config = replace(config, limits=limits or config.limits)
         parts = Provider.open(config, TestClock(), ledger, subscribers)
         with serving(parts, listener), nginx(directory, tls_port, [port], loopback):
             yield parts

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 from shutil import copy, rmtree, which
 from tempfile import mkdtemp
@@ -19,7 +21,7 @@ from authlib.integrations.base_client.errors import MismatchingStateError
 from authlib.integrations.flask_client import OAuth
 from flask import Flask, redirect, request, session
 
-from identity_oidc.config import EgressSettings
+from identity_oidc.config import EgressSettings, LimitSettings
 from identity_oidc.egress import Egress
 from identity_oidc.logout.delivery import Delivery
 from identity_oidc.provider import Provider
@@ -82,20 +84,42 @@ def log_out(visitor: TlsBrowser, issuer: str, address: str) -> str:
     return done.location
 
 
-def test_nginx_passes_logins_on_and_nothing_that_only_it_may_say(deployment: Provider, visitor: TlsBrowser) -> None:
-    assert visitor.get(f"{deployment.issuer}/.well-known/openid-configuration").json["issuer"] == deployment.issuer
-    assert visitor.get(f"{deployment.issuer}/healthz").headers["strict-transport-security"]
-    for path in ("/metrics", "/readyz"):
-        assert visitor.get(f"{deployment.issuer}{path}").status == 403
-    assert visitor.post(f"{deployment.issuer}/token", {"x": "y" * 70_000}).status == 413
-    # Rate limits go by the address that nginx saw, whatever a client says of itself.
-    burst = deployment.config.limits.burst
-    statuses = set()
-    for number in range(burst + 60):
-        headers = {"X-Real-IP": f"192.0.2.{number % 250}", "X-Forwarded-For": f"192.0.2.{number % 250}"}
-        found = visitor.session.get(f"{deployment.issuer}/jwks", headers=headers, timeout=20)
-        statuses.add(found.status_code)
-    assert statuses == {200, 429}
+def status_from(source: str, address: str, loopback: Loopback, headers: dict[str, str]) -> int:
+    """The status that a client at this loopback address gets."""
+    parts = urlsplit(address)
+    context = ssl.create_default_context(cafile=str(loopback.certificate))
+    connection = HTTPSConnection(
+        parts.hostname or "", parts.port, timeout=20, source_address=(source, 0), context=context
+    )
+    try:
+        connection.request("GET", parts.path, headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_nginx_passes_requests_on_and_nothing_that_only_it_may_say(  # noqa: PLR0917  fixtures
+    tmp_path: Path,
+    template: Path,
+    ledger: LedgerInMemory,
+    subscribers: SqlSubscriberBase,
+    loopback: Loopback,
+    visitor: TlsBrowser,
+) -> None:
+    limits = LimitSettings(rate=0.1, burst=12)
+    with deployed(tmp_path, template / "keys", ledger, subscribers, loopback, limits) as parts:
+        assert visitor.get(f"{parts.issuer}/.well-known/openid-configuration").json["issuer"] == parts.issuer
+        assert visitor.get(f"{parts.issuer}/jwks").headers["strict-transport-security"]
+        for path in ("/metrics", "/readyz"):
+            assert visitor.get(f"{parts.issuer}{path}").status == 403
+        assert visitor.post(f"{parts.issuer}/token", {"x": "y" * 70_000}).status == 413
+        # Rate limits go by the address that nginx saw, whatever a client says of itself.
+        keys = f"{parts.issuer}/jwks"
+        for number in range(30):
+            claimed = {"X-Real-IP": f"192.0.2.{number}", "X-Forwarded-For": f"192.0.2.{number}"}
+            last = status_from("127.0.0.1", keys, loopback, claimed)
+        assert last == 429
+        assert status_from("127.0.0.2", keys, loopback, {"X-Real-IP": "127.0.0.1"}) == 200
 
 
 @contextmanager
