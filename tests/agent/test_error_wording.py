@@ -11,6 +11,8 @@ import pytest
 from sim_applet_tools.agent.agent import Agent
 from sim_applet_tools.agent.error_wording import errors_in, say_error
 from sim_applet_tools.agent.notices import Notice
+from sim_applet_tools.agent.page.app import LocalPage
+from sim_applet_tools.agent.page.server import serve_page
 from sim_applet_tools.agent.provider_client import _EXPLAINED
 from sim_applet_tools.agent.terminal import TerminalFace
 from sim_applet_tools.agent.wording import say_notice
@@ -23,8 +25,9 @@ from sim_applet_tools.errors import (
     StorageError,
 )
 from sim_applet_tools.status_words import PinBlockedError, error_of
-from tests.agent.conftest import PIN
+from tests.agent.conftest import IDENTITY, PIN
 from tests.agent.provider import Provider
+from tests.agent.test_page import Browser
 from tests.agent.test_waiting import Typed
 
 TEXTS: dict[str, str] = json.loads((files("sim_applet_tools.agent") / "texts" / "errors.json").read_text("utf-8"))["zh"]
@@ -96,3 +99,23 @@ def test_a_wrong_code_at_a_chinese_terminal(agent: Agent, provider: Provider) ->
     assert TerminalFace(agent, console, "zh").handle(login.remote_handle, None).kind == "approved"
     (said,) = [text for text, style in console.seen if "不一致" in text and style == "warning"]
     assert "还可尝试" in said
+
+
+def test_a_wrong_code_on_a_chinese_page(agent: Agent, provider: Provider) -> None:
+    login = provider.begin(mode="remote")
+    login.identity = IDENTITY
+    pages: list[LocalPage] = []
+
+    def make(host: str) -> LocalPage:
+        pages.append(LocalPage(agent, host, "zh"))
+        return pages[0]
+
+    with serve_page(0, make) as host:
+        browser = Browser(host)
+        home = pages[0].home_path
+        fields = {"form": browser.get(home).hidden(), "handle": login.remote_handle}
+        path = browser.post(home, fields, f"http://{host}").location
+        form = {"form": browser.get(path).hidden(), "action": "approve", "pin": PIN}
+        wrong = f"{(int(login.code) + 1) % 1_000_000:06}"
+        assert "数字与页面上显示的不一致" in browser.post(path, {**form, "code": wrong}, f"http://{host}").text
+        assert "已批准" in browser.post(path, {**form, "code": login.code}, f"http://{host}").text

@@ -10,6 +10,7 @@ from typing import Any
 
 from sim_applet_tools.agent.agent import Agent, Prompt
 from sim_applet_tools.agent.challenge import Language
+from sim_applet_tools.agent.error_wording import say_error
 from sim_applet_tools.agent.issuer import HandOver, origin_of, parse_hand_over
 from sim_applet_tools.agent.page.html import STYLE, approved_html, hold_html, home_html, message_html, page, prompt_html
 from sim_applet_tools.agent.page.requests import PageRequest, RefusedRequestError, read_request
@@ -66,7 +67,7 @@ class LocalPage:
         except RefusedRequestError as error:
             answer = Answer(error.status, kind="text/plain; charset=utf-8")
         except SimError as error:
-            text = say(self._language, "failed", why=error.message)
+            text = say(self._language, "failed", why=say_error(self._language, error))
             answer = Answer("200 OK", page(self._language, message_html(text)))
         body = answer.body.encode()
         headers = [("Content-Type", answer.kind), ("Content-Length", str(len(body))), *self._headers()]
@@ -154,10 +155,10 @@ class LocalPage:
         except WrongPinError as error:
             return self._show(token, say(self._language, "wrong_pin", tries=str(error.tries_left)))
         except (ReaderError, InputError) as error:
-            return self._show(token, error.message)
+            return self._show(token, say_error(self._language, error))
         except ProviderRefusedError as error:
             if error.reason == "wrong-code":
-                return self._show(token, error.message)
+                return self._show(token, say_error(self._language, error))
             del self._prompts[token]
             raise
         del self._prompts[token]
