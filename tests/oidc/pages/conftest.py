@@ -89,12 +89,11 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
     complaints: list[str] = []
     allowed: list[str] = []
 
-    def open_page(*, expected: str = "", **options: Any) -> Page:
+    def open_page(*, expected: str | tuple[str, ...] = (), **options: Any) -> Page:
         context = chromium.new_context(ignore_https_errors=True, **options)
         context.set_default_timeout(15_000)
         contexts.append(context)
-        if expected:
-            allowed.append(expected)
+        allowed.extend((expected,) if isinstance(expected, str) else expected)
 
         def on_console(message: ConsoleMessage) -> None:
             if message.type in {"error", "warning"}:
