@@ -15,11 +15,11 @@ WIDE = {"width": 900, "height": 700}
 
 def test_pictures(visit: Visit, app: RelyingParty, agent_page: str) -> None:
     FOLDER.mkdir(exist_ok=True)
-    dark = visit(color_scheme="dark", viewport=PHONE, device_scale_factor=0.75, locale="zh-CN")
+    dark = visit(color_scheme="dark", viewport=PHONE, device_scale_factor=0.65, locale="zh-CN")
     dark.goto(app.address(ui_locales="zh"))
     dark.screenshot(path=FOLDER / "login-dark-zh.png", full_page=True)
     dark.close()
-    page = visit(viewport=WIDE, device_scale_factor=0.7)
+    page = visit(viewport=WIDE, device_scale_factor=0.65)
     page.goto(app.address(claims=CLAIMS))
     page.screenshot(path=FOLDER / "login.png", full_page=True)
     page.get_by_role("button", name="Open the agent", exact=True).click()
