@@ -15,6 +15,7 @@ import click
 
 from pki_chain.cli.identity_acts import hold, release, revoke, show
 from pki_chain.cli.identity_replace import replace
+from pki_chain.cli.identity_veto import veto, veto_text
 from pki_chain.cli.lot import parse_duration
 from pki_chain.cli.member import gateway_client, gateway_option, member_command
 from pki_chain.cli.operator import addressee, identity_orders, open_register, read_identity, time_text
@@ -224,5 +225,7 @@ def _run(work: Enrolment, total: int, timeout_s: float, *, quiet: bool) -> bool:
             signal.signal(number, handler)
 
 
+for command in (veto_text, veto):
+    replace.add_command(command)
 for command in (show, hold, release, revoke, replace):
     identity.add_command(command)

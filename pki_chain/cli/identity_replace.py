@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from pki_chain.cli.identity_acts import administrator_option, identity_argument, print_done
 from pki_chain.cli.member import gateway_client, gateway_option, member_command
 from pki_chain.cli.operator import addressee, fetch_identity, identity_orders, open_register, read_identity, time_text
-from pki_chain.cli.output import command_group, json_option, print_result
+from pki_chain.cli.output import Function, command_group, json_option, print_result
 from pki_chain.config import MemberConfig
 from pki_chain.errors import InputError, RefusedError, StorageError
 
@@ -29,13 +29,23 @@ registrar_option = click.option("--key", help="Label or address of the key. [def
 emulator_option = click.option("--allow-emulators", is_flag=True, help="Take an emulated card too; it protects no key.")
 
 
+def signature_option(asked_by: str) -> Callable[[Function], Function]:
+    """`--signature`, over the text that the command of that name writes."""
+    return click.option(
+        "--signature",
+        required=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=f"What `tally sim sign` printed over the text of `{asked_by}`.",
+    )
+
+
 @command_group("replace", short_help="Another key for an identity: a new SIM.")
 def replace() -> None:
     """Give an identity the key of a new card, which `tally identity prepare --replace IDENTITY` was made for.
 
     FILE is the new card's registration file. With the old card at hand: `text`, have it sign, `now`. Without it:
-    `start`, wait out the delay, `confirm` with another account. The identity is then registered, until the new card
-    activates it.
+    `start`, wait out the delay, `confirm` with another account; meanwhile the person may `veto`. The identity is then
+    registered, until the new card activates it.
     """
 
 
@@ -89,12 +99,7 @@ def text(
 @replace.command(short_help="Replace at once, with the old card's word.")
 @identity_argument
 @card_file_argument
-@click.option(
-    "--signature",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What `tally sim sign` printed over the text of `text`.",
-)
+@signature_option("text")
 @registrar_option
 @emulator_option
 @gateway_option
@@ -112,20 +117,17 @@ def now(
     as_json: bool,
 ) -> None:
     """Replace the key at once: the new card proves itself, the old one agrees."""
-    from pki_chain.identity.possession import parse_base64url
     from pki_chain.ports import CardProof
 
     identity = read_identity(identity_id)
     client = gateway_client(config, gateways)
-    raw = parse_base64url(signature.read_text(encoding="utf-8", errors="replace").strip()) or b""
-    if len(raw) != 64:
-        raise InputError(f"{signature} is no signature as `tally sim sign` prints it")
+    r, s = read_signature(signature)
     with open_register(config) as register:
         entry = load_new_card(config, register, identity, card_file, allow_emulators=allow_emulators)
         deadline = register.word(identity, entry.key.x)
         if deadline is None:
             raise InputError("the old card was asked nothing from here: run `tally identity replace text` first")
-        agreement = CardProof(deadline, raw[:32], raw[32:])
+        agreement = CardProof(deadline, r, s)
         counter = fetch_identity(client, identity)["counter"]
         signer = identity_orders(config, key or config.identity.account, client)
         outcome = signer.replace_key(entry, agreement, counter)
@@ -174,7 +176,7 @@ def confirm(config: MemberConfig, identity_id: str, key: str, gateways: tuple[st
     identity = read_identity(identity_id)
     client = gateway_client(config, gateways)
     answer = fetch_identity(client, identity)
-    waiting = _waiting(answer)
+    waiting = waiting_key(answer)
     with open_register(config) as register:
         prepared = register.find(identity)
         if prepared is None or prepared.key is None or (prepared.key.x, prepared.key.y) != waiting:
@@ -196,9 +198,19 @@ def cancel(config: MemberConfig, identity_id: str, key: str, gateways: tuple[str
     identity = read_identity(identity_id)
     client = gateway_client(config, gateways)
     answer = fetch_identity(client, identity)
-    _waiting(answer)
+    waiting_key(answer)
     outcome = identity_orders(config, key, client).cancel_replacement(identity, answer["counter"])
     print_done(identity, "replacement cancelled", outcome.transaction, as_json=as_json)
+
+
+def read_signature(path: Path) -> tuple[bytes, bytes]:
+    """r and s of a signature as `tally sim sign` prints it. Raises `InputError`."""
+    from pki_chain.identity.possession import parse_base64url
+
+    raw = parse_base64url(path.read_text(encoding="utf-8", errors="replace").strip()) or b""
+    if len(raw) != 64:
+        raise InputError(f"{path} is no signature as `tally sim sign` prints it")
+    return raw[:32], raw[32:]
 
 
 def load_new_card(
@@ -231,14 +243,21 @@ def identity_text(identity: bytes) -> str:
     return "0x" + identity.hex()
 
 
-def _waiting(answer: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def waiting_key(answer: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """Coordinates of the key that waits. Raises `RefusedError`."""
+    waiting = answer.get("replacement")
+    if not isinstance(waiting, dict):
+        raise RefusedError("no replacement waits for this identity")
+    return key_coordinates(waiting)
+
+
+def key_coordinates(answer: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """X and Y of the JWK in an answer's field `key`. Raises `InputError`."""
     from pki_chain.identity.possession import parse_base64url
 
-    waiting = answer.get("replacement")
-    key = waiting.get("key") if isinstance(waiting, dict) else None
+    key = answer.get("key")
     if not isinstance(key, dict):
-        raise RefusedError("no replacement waits for this identity")
+        raise InputError("the gateway's answer has no key: ask another gateway")
     x, y = (parse_base64url(str(key.get(name))) for name in ("x", "y"))
     if x is None or y is None:
         raise InputError("the gateway's answer has no key: ask another gateway")

@@ -71,6 +71,8 @@ COMMANDS = (
     "identity replace start",
     "identity replace confirm",
     "identity replace cancel",
+    "identity replace veto-text",
+    "identity replace veto",
     "subscribers check",
     "subscribers demo",
     "oidc serve",

@@ -22,7 +22,7 @@ from eth_hash.auto import keccak
 from identity_oidc.subscribers.base import IdentityId
 from identity_oidc.subscribers.demo import assign_identities, create_demo_people, load_demo_people
 from identity_oidc.subscribers.sql import SqlSubscriberBase
-from pki_chain.demo.processes import Result
+from pki_chain.demo.processes import Result, wait_until
 from pki_chain.demo.stage import OPERATOR, VENDOR, Stage
 from pki_chain.errors import LedgerUnavailableError
 from pki_chain.identity.card_files import load_registrations
@@ -241,6 +241,42 @@ def test_replacement_of_a_lost_card_waits(operator: Stage, active: str, tmp_path
     assert state(operator, active) == "active"
     nothing = operator.tally(OPERATOR, "identity", "replace", "cancel", active, expected=(REFUSED,))
     assert "no replacement waits" in nothing.error
+
+
+def test_the_old_card_s_veto_needs_no_operator(operator: Stage, active: str, registered: Batch, tmp_path: Path) -> None:
+    """The person stands outside of every member's directory, with the public file and another member's gateway."""
+    new = prepare(operator, tmp_path, 1, "--replace", active)
+    file = new.registrations(tmp_path / "new.jsonl", new.registration(active, new.cards[active]))
+    public = str(operator.root / "consortium" / "consortium.json")
+    text, signature = tmp_path / "veto.txt", tmp_path / "word"
+    gateway = ("--gateway", operator.gateways[VENDOR])
+
+    def person(*arguments: str, expected: int = 0, consortium: tuple[str, ...] = ("--consortium", public)) -> Result:
+        return tally(operator, "identity", "replace", *arguments, *consortium, *gateway, expected=(expected,))
+
+    nothing = person("veto-text", active, "--out", str(text), expected=REFUSED)
+    assert "no replacement waits" in nothing.error
+    operator.tally(OPERATOR, "identity", "replace", "start", active, file)
+    wait_until(
+        "the other gateway has it", lambda: bool(operator.get(f"/v1/identities/{active}", VENDOR)["replacement"])
+    )
+    unnamed = person("veto-text", active, "--out", str(text), expected=BAD_INPUT, consortium=())
+    assert "--consortium" in unnamed.error
+    person("veto-text", active, "--out", str(text))
+    # Not the thief's card, not the right card over something else, then its word.
+    for signer, said, expected in (
+        (new.cards[active], text.read_bytes(), REFUSED),
+        (registered.cards[active], text.read_bytes() + b"A", REFUSED),
+        (registered.cards[active], text.read_bytes(), 0),
+    ):
+        signature.write_text(signer.sign_text(said) + "\n")
+        result = person("veto", active, "--signature", str(signature), expected=expected)
+        assert expected == 0 or "not the current card's word" in result.error
+    assert operator.get(f"/v1/identities/{active}", VENDOR)["state"] == "active"
+    again = person("veto", active, "--signature", str(signature), expected=REFUSED)
+    assert "no replacement waits" in again.error
+    never = operator.tally(OPERATOR, "identity", "replace", "start", active, file, expected=(REFUSED,))
+    assert "IdentityKeyRefused" in never.error
 
 
 def test_an_attestation_is_believed_by_the_personaliser_s_key(operator: Stage, desk: Desk, tmp_path: Path) -> None:
