@@ -20,7 +20,7 @@ from identity_oidc.errors import AgentError, LedgerStaleError
 from identity_oidc.ports import IdentityId, LedgerIdentity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import insert_once, record_act
-from identity_oidc.store.schema import AGENTS
+from identity_oidc.store.schema import AGENTS, CHALLENGES
 
 HEADER: Final = b'{"alg":"ES256","typ":"tally-agent+jwt"}'
 MAX_AGE_S: Final = 120
@@ -104,13 +104,17 @@ def note_agent(connection: Connection, agent: Agent, proof: Proof, now: int) -> 
 
 
 def end_agent(connection: Connection, agent_id: str, identity: bytes, now: int) -> bool:
-    """Whether an agent of this identity was ended."""
+    """Whether an agent of this identity was ended, and with it what it holds: none of its logins is completed."""
     ended = connection.execute(
         update(AGENTS)
         .where(AGENTS.c.agent_id == agent_id, AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
-    return bool(ended.rowcount == 1)
+    if ended.rowcount != 1:
+        return False
+    live = CHALLENGES.c.agent == agent_id, CHALLENGES.c.state.in_(("fetched", "approved"))
+    connection.execute(update(CHALLENGES).where(*live).values(state="ended", completion_hash=None))
+    return True
 
 
 def ask_ledger(provider: Provider, identity: bytes) -> LedgerIdentity | None:

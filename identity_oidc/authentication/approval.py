@@ -98,6 +98,8 @@ def parse_approval(
         require(not (claims["aud"] != issuer or claims["jti"] != challenge.jti), "aud or jti are of another challenge")
         _check_times(claims["iat"], claims["exp"], challenge.fetched["exp"], now, clock_skew_s)
         require(bool(all(isinstance(claims[name], str) for name in ("ctx", "leaf"))), "ctx and leaf must be texts")
+    except rfc8785.CanonicalizationError as error:  # a number that JCS cannot write
+        raise AgentError(400, "malformed-approval", "the approval is refused: it has no JCS form") from error
     except MalformedJwsError as error:
         raise AgentError(400, "malformed-approval", f"the approval is refused: {error}") from error
     return jws

@@ -6,6 +6,7 @@ cookie of the session that began. Source: docs/approval.md, approval "Where the 
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, update
 
 from identity_oidc import base64url
+from identity_oidc.authentication.holds import is_blocked
 from identity_oidc.authentication.session import BrowserSession, log_in, renew_session
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import satisfies
@@ -24,7 +26,7 @@ from identity_oidc.errors import AuthorizationError, PageError
 from identity_oidc.logout.ending import end_session
 from identity_oidc.ports import IdentityId
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import CHALLENGES, CLIENT_SESSIONS, REQUESTS
+from identity_oidc.store.schema import APPROVALS, CHALLENGES, CLIENT_SESSIONS, REQUESTS
 from identity_oidc.tokens.codes import ClientSession, issue_code
 
 COMPLETION_S: Final = 60
@@ -102,7 +104,7 @@ def single_sign_on(
 
     Source: docs/approval.md: only for the seconds that the context stated, only at an app that has a signed grant.
     """
-    if session.identity is None:
+    if session.identity is None or is_blocked(connection, session.identity, request.client_id):
         return None
     own_row = select(CLIENT_SESSIONS).where(
         CLIENT_SESSIONS.c.session_id == session.session_id,
@@ -112,7 +114,7 @@ def single_sign_on(
     )
     row = connection.execute(own_row).mappings().one_or_none()
     grant = None if row is None else find_grant(connection, row["grant_id"], now)
-    if row is None or grant is None or not grant.covers(request.items):
+    if row is None or grant is None or not grant.covers(request.items) or _is_wider(connection, request, row):
         return None
     if request.acr_values and not any(satisfies(row["acr"], wanted) for wanted in request.acr_values):
         return None
@@ -125,6 +127,14 @@ def single_sign_on(
     )
     record_act(connection, now, "single-sign-on", client=request.client_id)
     return issue_code(connection, request, grant, session.identity, own, now, login.code_s)
+
+
+def _is_wider(connection: Connection, request: AuthorizationRequest, row: Mapping[Any, Any]) -> bool:
+    """Whether tokens that outlive the session are asked for and nobody signed for them; other scopes are items."""
+    if "offline_access" not in request.scope:
+        return False
+    context = connection.execute(select(APPROVALS.c.context).where(APPROVALS.c.jti == row["approval"])).scalar()
+    return context is None or "offline_access" not in json.loads(context)["scope"].split()
 
 
 def _client_session(

@@ -25,7 +25,7 @@ from identity_oidc.authentication.approval import (
     verify_signature,
 )
 from identity_oidc.authentication.dpop import Proof
-from identity_oidc.authentication.holds import is_held
+from identity_oidc.authentication.holds import is_blocked, is_held
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import acr_of, satisfies
 from identity_oidc.errors import AgentError
@@ -51,7 +51,7 @@ def fetch_challenge(
         row, mode = challenges.find_by_handle(connection, handle, local_secret, now)
         if is_held(connection, agent.identity):
             raise AgentError(403, "identity-not-active", "the person has this identity held")
-        if _is_blocked(connection, agent.identity, row["client_id"]):
+        if is_blocked(connection, agent.identity, row["client_id"]):
             raise challenges.unknown_challenge()
         client = provider.find_client(row["client_id"])
         stored = connection.execute(select(REQUESTS.c.parameters).where(REQUESTS.c.request_id == row["request_id"]))
@@ -124,7 +124,7 @@ def refuse(provider: Provider, agent: Agent, proof: Proof, jti: str, *, reason: 
         if row is None or not challenges.refuse(connection, jti, agent.agent_id, now):
             raise challenges.unknown_challenge()
         record_act(connection, now, "login-refused", challenge=jti, reason=reason)
-        if reason == "block-app" and not _is_blocked(connection, agent.identity, row["client_id"]):
+        if reason == "block-app" and not is_blocked(connection, agent.identity, row["client_id"]):
             blocked = {"identity": agent.identity, "client_id": row["client_id"], "blocked_at": now}
             connection.execute(insert(BLOCKED_APPS).values(blocked))
 
@@ -213,8 +213,3 @@ def _row(connection: Connection, jti: str) -> Mapping[str, Any] | None:
     wanted = select(CHALLENGES).where(CHALLENGES.c.jti == jti).with_for_update()
     found: Any = connection.execute(wanted).mappings().one_or_none()
     return None if found is None else dict(found)
-
-
-def _is_blocked(connection: Connection, identity: bytes, client_id: str) -> bool:
-    wanted = BLOCKED_APPS.c.identity == identity, BLOCKED_APPS.c.client_id == client_id
-    return connection.execute(select(BLOCKED_APPS.c.blocked_at).where(*wanted)).first() is not None

@@ -1,16 +1,22 @@
-"""Holds that persons ask for here: at once in this provider, and on the ledger when the operator places them there."""
+"""What persons stop here: their identity (at once, and on the ledger when the operator places it), and single apps."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, delete, insert, select
 
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import HOLDS
+from identity_oidc.store.schema import BLOCKED_APPS, HOLDS
 
 
 def is_held(connection: Connection, identity: bytes) -> bool:
     """Whether the person has this identity held here."""
     return connection.execute(select(HOLDS.c.placed_at).where(HOLDS.c.identity == identity)).first() is not None
+
+
+def is_blocked(connection: Connection, identity: bytes, client_id: str) -> bool:
+    """Whether the person blocked this app at an agent."""
+    wanted = BLOCKED_APPS.c.identity == identity, BLOCKED_APPS.c.client_id == client_id
+    return connection.execute(select(BLOCKED_APPS.c.blocked_at).where(*wanted)).first() is not None
 
 
 def place_hold(connection: Connection, identity: bytes, now: int, reason: str) -> None:

@@ -64,11 +64,12 @@ class CompactJws:
 
 
 def parse_json(content: bytes) -> dict[str, Any]:
-    """An object without repeated members and without fractions. Raises `MalformedJwsError`."""
+    """An object without repeated members, fractions and halves of characters. Raises `MalformedJwsError`."""
     try:
         found = json.loads(
             content.decode("utf-8"), object_pairs_hook=_unique, parse_float=_refused, parse_constant=_refused
         )
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate is no text that can be kept
     except (ValueError, RecursionError) as error:
         raise MalformedJwsError("not JSON of the form asked for") from error
     if not isinstance(found, dict):

@@ -35,13 +35,14 @@ def end_sessions_of_person(connection: Connection, person: str, now: int) -> int
 def end_identity(connection: Connection, identity: bytes, now: int, *, with_agents: bool) -> int:
     """End sessions, codes, tokens and challenges of an identity that may log in no more; how many sessions ended.
 
-    With another key, or none any more, the agents that the old key vouched for end too.
+    With another key, or none any more, the agents that the old key vouched for end too. Challenges come first: a login
+    that is being completed at another instance (PostgreSQL) is waited for there, and its session and tokens are seen.
     """
+    waiting = end_challenges(connection, identity)
     wanted = SESSIONS.c.identity == identity, SESSIONS.c.ended_at.is_(None)
     found = list(connection.execute(select(SESSIONS.c.session_id).where(*wanted)).scalars())
     ended = sum(end_session(connection, session_id, now) for session_id in found)
     tokens = revoke_by_identity(connection, identity, now)
-    waiting = end_challenges(connection, identity)
     if with_agents:
         mine = AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None)
         connection.execute(update(AGENTS).where(*mine).values(revoked_at=now))

@@ -6,7 +6,6 @@ import re
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
-from sqlalchemy import update
 
 from identity_oidc.authentication.agents import Agent, end_agent, enrol, find_agent, note_agent
 from identity_oidc.authentication.approval import HandedIn
@@ -18,7 +17,6 @@ from identity_oidc.errors import AgentError, LedgerStaleError
 from identity_oidc.logout.ending import end_identity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import CHALLENGES
 from identity_oidc.views.web import document, parse_body, provider
 
 agent = Blueprint("agent", __name__, url_prefix="/agent/v1")
@@ -71,8 +69,6 @@ def leave() -> Response:
     with parts.database.writing() as connection:
         note_agent(connection, own, proof, now)
         end_agent(connection, own.agent_id, own.identity, now)
-        live = CHALLENGES.c.agent == own.agent_id, CHALLENGES.c.state.in_(("fetched", "approved"))
-        connection.execute(update(CHALLENGES).where(*live).values(state="ended", completion_hash=None))
         record_act(connection, now, "agent-left", agent=own.agent_id)
     return Response(status=204)
 

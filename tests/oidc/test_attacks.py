@@ -1,0 +1,96 @@
+"""Attacks by apps, other persons and agents that passed once: each fails, and the honest way beside it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from identity_oidc import base64url
+from identity_oidc.provider import Provider
+from tests.oidc.card_in_software import SoftAgent
+from tests.oidc.conftest import IDENTITY, TestClock
+from tests.oidc.ledger import LedgerInMemory
+from tests.oidc.parties import Browser, RelyingParty, add_client
+
+
+@pytest.fixture
+def soft(provider: Provider, ledger: LedgerInMemory, clock: TestClock) -> SoftAgent:
+    return SoftAgent.enrolled(provider.issuer, ledger, IDENTITY, clock)
+
+
+def log_in(app: RelyingParty, soft: SoftAgent, browser: Browser, **changes: str) -> str:
+    challenge = soft.challenge(app.begin(browser, **changes))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+    assert done.status == 303, done.text
+    return done.parameters["code"]
+
+
+def another_agent(soft: SoftAgent) -> SoftAgent:
+    """Of the same person and card."""
+    agent = SoftAgent(soft.issuer, soft.identity, card=soft.card, clock=soft.clock)
+    assert agent.enrol().status == 201
+    return agent
+
+
+def test_single_sign_on_gives_no_offline_access_that_was_not_signed_for(app: RelyingParty, soft: SoftAgent) -> None:
+    browser = Browser()
+    log_in(app, soft, browser)
+    silent = browser.get(app.address(prompt="none", scope="openid email offline_access"))
+    assert silent.parameters["error"] == "consent_required"
+    assert "code" in browser.get(app.address(prompt="none")).parameters
+    log_in(app, soft, browser, prompt="consent", scope="openid email offline_access")
+    signed = browser.get(app.address(prompt="none", scope="openid email offline_access"))
+    assert "refresh_token" in app.redeem(signed.parameters["code"]).json
+
+
+def test_an_app_that_the_person_blocked_gets_no_single_sign_on(
+    provider: Provider, app: RelyingParty, soft: SoftAgent
+) -> None:
+    other = add_client(provider, "other", single_sign_on_s=600)
+    browser = Browser()
+    log_in(other, soft, browser)
+    log_in(app, soft, browser)
+    challenge = soft.challenge(app.begin(Browser()))
+    refused = soft.call("POST", f"/challenges/{challenge['challenge_id']}/refusal", {"reason": "block-app"})
+    assert refused.status == 204
+    assert browser.get(app.address(prompt="none")).parameters["error"] == "consent_required"
+    assert "code" in browser.get(other.address(prompt="none")).parameters
+
+
+def test_an_agent_that_is_ended_on_the_page_completes_nothing(
+    provider: Provider, app: RelyingParty, soft: SoftAgent
+) -> None:
+    lost, mine, finder = soft, Browser(), Browser()
+    log_in(app, another_agent(soft), mine)
+    challenge = lost.challenge(app.begin(finder))
+    address = lost.approve(challenge, lost.approval(challenge)).json["completion_uri"]
+    page = mine.get(f"{provider.issuer}/account?lang=en").text
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    agents = [part.partition('"')[0] for part in page.split('name="agent_id" value="')[1:]]
+    assert len(agents) == 2
+    for agent_id in agents:
+        ended = mine.post(f"{provider.issuer}/account/agent", {"csrf_token": token, "agent_id": agent_id})
+        assert ended.status == 303
+    assert finder.get(address).status == 400
+    assert lost.call("GET", "/inbox").status == 401
+
+
+@pytest.mark.parametrize("value", ["\ud800", "x\udfff"])
+def test_half_a_character_in_a_proof_is_refused_and_not_a_defect(soft: SoftAgent, value: str) -> None:
+    def bend(claims: dict[str, Any]) -> None:
+        claims["jti"] = value
+
+    refused = soft.call("GET", "/inbox", proof=soft.proof("GET", "/inbox", bend))
+    assert (refused.status, refused.json["code"]) == (401, "invalid-dpop-proof")
+    assert soft.call("GET", "/inbox").status == 200
+
+
+def test_a_number_without_a_canonical_form_uses_the_challenge_up(app: RelyingParty, soft: SoftAgent) -> None:
+    challenge = soft.challenge(app.begin(Browser()))
+    body = soft.approval(challenge)
+    header, payload, signature = body["approval"].split(".")
+    bent = base64url.parse(payload).replace(b'"exp":', b'"exp":9007199254740993')
+    refused = soft.approve(challenge, body | {"approval": f"{header}.{base64url.encode(bent)}.{signature}"})
+    assert (refused.status, refused.json["code"]) == (400, "malformed-approval")
+    assert soft.approve(challenge, body).json["code"] == "unknown-challenge"
