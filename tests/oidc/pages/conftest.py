@@ -82,9 +82,10 @@ def chromium(callback: Callback) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
+def visit(chromium: Browser, provider: Provider) -> Iterator[Callable[..., Page]]:
     """Opens a page in a profile of its own. What pages say on the console, and what their policy stops, is collected,
-    and fails the test unless `expected` is in it."""
+    and fails the test unless `expected` is in it. Pages close before the provider does."""
+    del provider
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
     allowed: list[str] = []
