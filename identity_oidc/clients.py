@@ -44,6 +44,7 @@ _RECORD_MEMBERS: Final = frozenset(
 _DOMAIN: Final = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )  # as agents have it (docs/sim-agent-api.yaml): they would refuse every login of an app with another
+_URI: Final = re.compile(r"[A-Za-z0-9:/?@!$&'()*+,;=._~%\[\]-]+")  # RFC 3986 §2, without `#`
 _PRIVATE_USE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
@@ -180,8 +181,12 @@ def parse_record(record: str) -> dict[str, Any]:
 
 
 def _check_redirect_uri(uri: str, domains: tuple[str, ...], *, is_native: bool) -> None:
-    parts = urlsplit(uri)
-    if len(uri) > MAX_REDIRECT_URI_CHARS or "#" in uri or not uri.isascii() or any(each <= " " for each in uri):
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"redirect URI {uri[:80]!r} is no address") from error
+    if len(uri) > MAX_REDIRECT_URI_CHARS or not _URI.fullmatch(uri):
         raise InputError(f"redirect URI {uri[:80]!r} is too long, has a fragment, or characters that none has")
     if is_native and parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"}:
         return
@@ -190,7 +195,9 @@ def _check_redirect_uri(uri: str, domains: tuple[str, ...], *, is_native: bool) 
     host = parts.hostname or ""
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host) and host in domains):
         raise InputError(f"redirect URI {uri[:80]!r} must be https (native apps: loopback, or a scheme with a dot)")
-    if parts.username is not None or not any(host == each or host.endswith(f".{each}") for each in domains):
+    # A host with other characters may be another one to a browser than it is to Python.
+    is_host = parts.username is None and (_DOMAIN.fullmatch(host) is not None or _is_loopback(host))
+    if not is_host or not any(host == each or host.endswith(f".{each}") for each in domains):
         raise InputError(f"redirect URI {uri[:80]!r} is on none of the record's verified_domains")
 
 

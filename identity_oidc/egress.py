@@ -20,13 +20,10 @@ Resolver = Callable[[str, int], Sequence[str]]
 """Addresses of a host, as texts."""
 
 _MAX_ANSWER_BYTES: Final = 16_384
-_TRANSLATING: Final = (
-    ipaddress.ip_network("64:ff9b::/96"),
-    ipaddress.ip_network("64:ff9b:1::/48"),
-    ipaddress.ip_network("2002::/16"),
-    ipaddress.ip_network("2001::/32"),
-)
-"""IPv6 that carries an IPv4 address inside: NAT64, 6to4, Teredo."""
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""All that is assigned of IPv6; beyond lie site-local, IPv4-compatible and NAT64 addresses. Source: RFC 4291 §2.4."""
+_TRANSLATING: Final = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))
+"""IPv6 that carries an IPv4 address inside: 6to4, Teredo."""
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
@@ -90,8 +87,9 @@ class Egress:
             address = address.ipv4_mapped
         if any(address in network for network in self._allowed):
             return True
-        is_translated = any(address in network for network in _TRANSLATING)
-        return address.is_global and not address.is_multicast and not is_translated
+        if address.version == 6 and (address not in _GLOBAL_UNICAST or any(address in each for each in _TRANSLATING)):
+            return False
+        return address.is_global and not address.is_multicast
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
