@@ -60,6 +60,8 @@ class AppRecord:
         covering = [domain for domain in self.verified_domains if host == domain or host.endswith(f".{domain}")]
         if parts.scheme == "https" and covering:
             return max(covering, key=len)
+        if parts.scheme == "http" and host in covering and f".{host}".endswith(".localhost"):
+            return host  # a trial on this machine, where browsers keep such a name. Source: RFC 6761 §6.3
         is_loopback = parts.scheme == "http" and host in {"127.0.0.1", "::1"}
         if self.is_native and (is_loopback or "." in parts.scheme):
             return self.verified_domains[0]

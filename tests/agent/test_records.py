@@ -86,6 +86,27 @@ def test_a_redirect_address_off_the_verified_domains(agent: Agent, provider: Pro
     refused(agent, provider, "redirect address", redirect_uri=uri)
 
 
+def test_a_trial_s_redirect_address_stays_on_this_machine(agent: Agent, provider: Provider) -> None:
+    app = provider.sign_record(provider.record(verified_domains=["shop.localhost"]))
+    login = provider.begin(app=app, redirect_uri="http://shop.localhost:5000/callback")
+    assert opened(agent, login).domain == "shop.localhost"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://other.localhost:5000/callback",
+        "http://below.shop.localhost:5000/callback",
+        "http://localhost:5000/callback",
+        "http://shop.localhost.evil.example/callback",
+        "http://evillocalhost/callback",
+    ],
+)
+def test_a_trial_s_redirect_address_of_another_name(agent: Agent, provider: Provider, uri: str) -> None:
+    app = provider.sign_record(provider.record(verified_domains=["shop.localhost", "evillocalhost.example"]))
+    refused(agent, provider, "redirect address", app=app, redirect_uri=uri)
+
+
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:8000/callback", "http://[::1]:1/", "example.shop.app:/callback"])
 def test_a_native_app_redirects_to_this_machine(agent: Agent, provider: Provider, uri: str) -> None:
     app = provider.sign_record(provider.record(is_native=True))
