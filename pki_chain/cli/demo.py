@@ -38,7 +38,8 @@ def demo(count: int, directory: Path | None, *, keep: bool, as_json: bool) -> No
 
     Device keys and certificates are made, submitted, checked by contract and validators, asked for, held, released and
     revoked; bad ones of every kind, a careless endorser and a thief with a station's key get nothing in. A SIM is
-    personalised in a reader, and its identity registered, activated and read back.
+    personalised in a reader, and its identity registered, activated and read back; with it a person logs in to an app,
+    through an OpenID provider's page and an agent beside the card, until the identity is held.
     """
     from pki_chain.demo.processes import Processes
     from pki_chain.demo.stage import Stage
@@ -107,12 +108,13 @@ def _report(stage: Stage, seconds: float, *, as_json: bool) -> None:
 
 
 def _print_addresses(stage: Stage, console: Console) -> None:
-    from pki_chain.demo.stage import VENDOR
+    from pki_chain.demo.stage import OPERATOR, VENDOR
 
     device = stage.devices()[3]
     config = stage.home(VENDOR) / "tally.toml"
     lines = [f"\nleft running in {stage.root}; Ctrl-C ends everything", f"  ledger RPC        {stage.ledger}"]
     lines += [f"  gateway {member:<9} {address}" for member, address in stage.gateways.items()]
+    lines += [f"  {name:<17} {each}" for name, each in stage.login.items()]
     address = next(iter(stage.gateways.values()))
     tally = sys.argv[0] if Path(sys.argv[0]).name == "tally" else "tally"
     lines += [
@@ -123,6 +125,13 @@ def _print_addresses(stage: Stage, console: Console) -> None:
     ]
     if stage.identity:
         lines.append(f"  {tally} identity show {stage.identity} --gateway {address}")
+    if stage.login:
+        operator = stage.home(OPERATOR) / "tally.toml"
+        lines += [
+            f"  {tally} identity hold {stage.identity} --config {operator}",
+            "\nwhere to click:",
+            f"  {stage.login['sample app']}: 'Log in with your SIM', 'Open the agent', the PIN; then hold the identity",
+        ]
     console.print("\n".join(lines), markup=False)
 
 

@@ -103,7 +103,7 @@ def register_identity(stage: Stage, say: Say) -> None:
     require("protects no key" in str(refused.content), f"an emulated card was taken: {refused.content}")
     with stage.timed("its identity registered; the contract verified the card's proof"):
         stage.tally(OPERATOR, "identity", "register", registrations, "--allow-emulators")
-    _wait_for_state(stage, identity, "registered")
+    wait_for_identity(stage, identity, "registered")
     say("registered, as the trial asks for an emulator to be taken; production policy refuses its mark")
     letter = desk.lines("pin-letters.jsonl")[0]
     old = ("--pin-file", desk.secret("transport-pin", letter["transport_pin"]))
@@ -114,7 +114,7 @@ def register_identity(stage: Stage, say: Say) -> None:
     else:
         desk.run_without_reader(stage, *activate, "--card-file", str(desk.card))
     stage.tally(OPERATOR, "identity", "activate", str(desk.folder / "activation.jsonl"))
-    _wait_for_state(stage, identity, "active")
+    wait_for_identity(stage, identity, "active")
     answer = stage.get(f"/v1/identities/{identity}", VENDOR)
     require(answer["key"] == line["key"], f"the ledger has another key than the card: {answer['key']}")
     block = answer["block"]["number"]
@@ -126,7 +126,7 @@ def _desk(stage: Stage) -> SimDesk:
     return SimDesk(stage.root / "sim")
 
 
-def _wait_for_state(stage: Stage, identity: str, state: str) -> None:
+def wait_for_identity(stage: Stage, identity: str, state: str) -> None:
     """Ask another member's gateway until it answers this state."""
     path = f"/v1/identities/{identity}"
 

@@ -57,21 +57,23 @@ def _environment() -> dict[str, str]:
 
 @dataclass(slots=True)
 class Daemon:
-    """A long-running `tally` command; its output goes to `log`."""
+    """A long-running command, of `tally` or of another program; its output goes to `log`."""
 
     name: str
     arguments: tuple[str, ...]
     directory: Path
     log: Path
+    program: tuple[str, ...] = _TALLY
+    settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it in a process group of its own, so that the keyboard's interrupt reaches it through us only."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
-                [*_TALLY, *self.arguments],
+                [*self.program, *self.arguments],
                 cwd=self.directory,
-                env=_environment(),
+                env={**_environment(), **self.settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -121,11 +123,20 @@ class Processes:
     quiet: bool = False
     daemons: list[Daemon] = field(default_factory=list)
 
-    def daemon(self, name: str, arguments: Sequence[str], directory: Path) -> Daemon:
-        """Start a long-running command."""
+    def daemon(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        directory: Path,
+        *,
+        program: tuple[str, ...] = _TALLY,
+        settings: Mapping[str, str] | None = None,
+    ) -> Daemon:
+        """Start a long-running command; `settings` are variables for it alone."""
         logs = self.root / "logs"
         logs.mkdir(exist_ok=True)
-        daemon = Daemon(name, tuple(arguments), directory, logs / f"{name.replace(' ', '-')}.log")
+        log = logs / f"{name.replace(' ', '-')}.log"
+        daemon = Daemon(name, tuple(arguments), directory, log, program, settings or {})
         self.daemons.append(daemon)
         daemon.start()
         return daemon

@@ -64,6 +64,7 @@ class Stage:
     lot: int = 0
     identity: str = ""
     has_reader: bool = False
+    login: dict[str, str] = field(default_factory=dict)
     figures: list[tuple[str, str, str]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_BAD_EUI))
     _session: requests.Session = field(default_factory=requests.Session)

@@ -11,6 +11,7 @@ from pki_chain.chain.typed_data import batch_digest
 from pki_chain.demo.bad_certificates import bad_certificates, certificate, taken_name_certificate, weak_key_certificate
 from pki_chain.demo.handshake_steps import ask_by_ocsp, meet_over_tls
 from pki_chain.demo.identity_steps import personalise_card, register_identity
+from pki_chain.demo.login_steps import log_in
 from pki_chain.demo.processes import wait_until
 from pki_chain.demo.relying_steps import follow_with_tunnels, prove_status
 from pki_chain.demo.stage import (
@@ -215,4 +216,5 @@ STEPS: tuple[tuple[str, Callable[[Stage, Say], None]], ...] = (
     ("Build a tunnel that ends with a hold", follow_with_tunnels),
     ("Personalise a SIM in a reader", personalise_card),
     ("Put its identity on the ledger", register_identity),
+    ("Log in to an app with the card", log_in),
 )
