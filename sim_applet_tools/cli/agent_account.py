@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,12 +49,17 @@ def status(
 ) -> None:
     """Look at the card's counter and at your identity on the ledger; exits 1 where there is an alarm."""
     from sim_applet_tools.agent.enrolment import members_fingerprint
+    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.wording import say_notice, sorted_notices
 
-    place = enrolled_at(AgentHome(home), issuer)
+    chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
-    with card_opener(card) as open_card, assembled_agent(place, open_card, **options) as parts:
+    with ExitStack() as stack:
+        stack.enter_context(errors_in(chosen))
+        place = enrolled_at(AgentHome(home), issuer)
+        open_card = stack.enter_context(card_opener(card))
+        parts = stack.enter_context(assembled_agent(place, open_card, **options))
         sights = parts.look()
         enrolment = parts.enrolment
     notices = sorted_notices(sights.notices)
@@ -68,7 +73,7 @@ def status(
         "notices": [{"code": notice.code, "level": notice.level, **notice.values} for notice in notices],
     }
     lines = [f"{name}: {value}" for name, value in result.items() if name != "notices" and value is not None]
-    lines += [say_notice(chosen_language(language), notice) for notice in notices]
+    lines += [say_notice(chosen, notice) for notice in notices]
     print_result(result, "\n".join(lines), as_json=as_json)
     if any(notice.level == "alarm" for notice in notices):
         click.get_current_context().exit(1)

@@ -157,3 +157,6 @@ def test_failures_in_chinese(at_home: Run, provider: Provider) -> None:
     assert again.exit_code == 77
     assert "blocked" in again.stderr
     assert "锁定" not in again.stderr
+    nowhere = at_home("status", "--issuer", "https://nowhere.example", "--language", "zh")
+    assert nowhere.exit_code == 78
+    assert "尚未登记" in nowhere.stderr
