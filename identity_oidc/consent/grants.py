@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from identity_oidc import base64url
 from identity_oidc.clients import Client
+from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import GRANTS, RELEASES
 
 ONCE_S: Final = 86_400
@@ -37,7 +38,7 @@ class Grant:
 
 
 def store_grant(connection: Connection, challenge: Mapping[str, Any], client: Client, now: int) -> Grant:
-    """The grant that an approved challenge makes; earlier ones of the same person and app end with it."""
+    """The grant that an approved challenge makes; earlier ones that gave this app what is refused now end with it."""
     fetched = challenge["fetched"]
     request = fetched["request"]
     asked = [item["name"] for item in request["items"]]
@@ -50,6 +51,8 @@ def store_grant(connection: Connection, challenge: Mapping[str, Any], client: Cl
         granted=granted,
         refused=tuple(name for name in asked if name not in granted),
     )
+    if grant.refused:
+        _end_wider(connection, grant, now)
     row = {
         "grant_id": grant.grant_id,
         "person": grant.person,
@@ -68,6 +71,15 @@ def store_grant(connection: Connection, challenge: Mapping[str, Any], client: Cl
     }
     connection.execute(insert(GRANTS).values(row))
     return grant
+
+
+def _end_wider(connection: Connection, grant: Grant, now: int) -> None:
+    """What a person refuses is not released by what an older login left with the app either."""
+    live = GRANTS.c.person == grant.person, GRANTS.c.client_id == grant.client_id, GRANTS.c.withdrawn_at.is_(None)
+    earlier = connection.execute(select(GRANTS.c.grant_id, GRANTS.c.granted).where(*live, GRANTS.c.expires_at > now))
+    for grant_id in [row.grant_id for row in earlier if set(row.granted) & set(grant.refused)]:
+        connection.execute(update(GRANTS).where(GRANTS.c.grant_id == grant_id).values(withdrawn_at=now))
+        record_act(connection, now, "grant-narrowed", client=grant.client_id)
 
 
 def find_grant(connection: Connection, grant_id: str, now: int) -> Grant | None:

@@ -94,3 +94,22 @@ def test_a_number_without_a_canonical_form_uses_the_challenge_up(app: RelyingPar
     refused = soft.approve(challenge, body | {"approval": f"{header}.{base64url.encode(bent)}.{signature}"})
     assert (refused.status, refused.json["code"]) == (400, "malformed-approval")
     assert soft.approve(challenge, body).json["code"] == "unknown-challenge"
+
+
+def test_what_is_refused_later_is_not_released_by_an_older_login(
+    provider: Provider, app: RelyingParty, soft: SoftAgent
+) -> None:
+    other = add_client(provider, "other")
+    elsewhere = other.redeem(log_in(other, soft, Browser())).json["access_token"]
+    old = app.redeem(log_in(app, soft, Browser(), scope="openid email offline_access")).json
+    log_in(app, soft, Browser())
+    assert "email" in app.userinfo(old["access_token"]).json
+    browser = Browser()
+    challenge = soft.challenge(app.begin(browser))
+    approved = soft.approve(challenge, soft.approval(challenge, ("email",)))
+    narrowed = app.redeem(browser.get(approved.json["completion_uri"]).parameters["code"]).json
+    assert app.userinfo(old["access_token"]).status == 401
+    again = app.token(grant_type="refresh_token", refresh_token=old["refresh_token"])
+    assert again.json["error"] == "invalid_grant"
+    assert "email" not in app.userinfo(narrowed["access_token"]).json
+    assert "email" in other.userinfo(elsewhere).json

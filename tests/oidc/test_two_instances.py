@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree
-from threading import Barrier
+from threading import Barrier, Event
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from identity_oidc.authentication import completion
+from identity_oidc.consent.grants import store_grant
+from identity_oidc.logout.ending import end_identity
 from identity_oidc.provider import Provider
 from identity_oidc.store.sweep import sweep
 from identity_oidc.subscribers.sql import SqlSubscriberBase
@@ -108,6 +112,39 @@ def test_a_refresh_token_that_is_used_twice_at_once_gives_one_answer(pair: Pair,
         lambda: there.token(grant_type="refresh_token", refresh_token=token),
     ]
     assert at_once(*acts) == [200, 400]
+
+
+def test_a_hold_waits_for_a_login_that_is_being_completed_and_ends_it(
+    pair: Pair, ledger: LedgerInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, browser = add_client(pair.first, single_sign_on_s=600), Browser()
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    challenge = soft.challenge(app.begin(browser))
+    address = soft.approve(challenge, soft.approval(challenge)).json["completion_uri"]
+    is_consumed, is_waited_for = Event(), Event()
+
+    def slowly(*arguments: Any) -> Any:
+        is_consumed.set()
+        assert is_waited_for.wait(20)
+        return store_grant(*arguments)
+
+    def hold() -> int:
+        with pair.second.database.writing() as connection:
+            return end_identity(connection, bytes.fromhex(IDENTITY[2:]), pair.second.now(), with_agents=False)
+
+    monkeypatch.setattr(completion, "store_grant", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        completing = pool.submit(browser.get, address)
+        assert is_consumed.wait(20)
+        holding = pool.submit(hold)
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with pair.first.database.reading() as connection:
+            assert any(connection.execute(waiting).scalar_one() for _ in range(100_000))
+        is_waited_for.set()
+        assert completing.result(20).status == 303
+        assert holding.result(20) == 1
+    assert app.redeem(completing.result().parameters["code"]).json["error"] == "invalid_grant"
+    assert browser.get(app.address(prompt="none")).parameters["error"] == "login_required"
 
 
 def test_a_new_person_s_subject_is_made_once(pair: Pair, ledger: LedgerInMemory) -> None:
