@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from identity_oidc.claims import SCOPE_CLAIMS
 from identity_oidc.consent.grants import find_grant, record_release
 from identity_oidc.consent.release import release
 from identity_oidc.provider import Provider
@@ -32,7 +33,7 @@ def user_information() -> Response:
     client = parts.find_client(found.family.client_id) if found is not None else None
     if found is None or grant is None or client is None:
         return _refused(401, "invalid_token", "the access token is not good (any more)")
-    released = release(parts.subscribers, grant, found.family.userinfo_claims)
+    released = release(parts.subscribers, grant, _covered(found))
     if released:
         with parts.database.writing() as connection:
             record_release(connection, grant, released, "userinfo", now)
@@ -40,6 +41,13 @@ def user_information() -> Response:
     if not client.userinfo_signed_response_alg:
         return document(claims)
     return _signed(parts, found, client.userinfo_signed_response_alg, claims, now)
+
+
+def _covered(found: StoredToken) -> list[str]:
+    """Claims of this token: a refresh may have asked for less scope than the login. Source: RFC 6749 §6."""
+    given_up = set(found.family.scope.split()) - set(found.scope.split())
+    left_out = {name for scope in given_up for name in SCOPE_CLAIMS.get(scope, ())}
+    return [name for name in found.family.userinfo_claims if name not in left_out]
 
 
 def _signed(parts: Provider, found: StoredToken, algorithm: str, claims: dict[str, Any], now: int) -> Response:

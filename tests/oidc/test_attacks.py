@@ -113,3 +113,14 @@ def test_what_is_refused_later_is_not_released_by_an_older_login(
     assert again.json["error"] == "invalid_grant"
     assert "email" not in app.userinfo(narrowed["access_token"]).json
     assert "email" in other.userinfo(elsewhere).json
+
+
+def test_a_token_of_less_scope_gives_less(app: RelyingParty, soft: SoftAgent) -> None:
+    tokens = app.redeem(log_in(app, soft, Browser(), scope="openid email offline_access")).json
+    less = app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"], scope="openid").json
+    assert less["scope"] == "openid"
+    assert set(app.userinfo(less["access_token"]).json) == {"sub"}
+    more = app.token(grant_type="refresh_token", refresh_token=less["refresh_token"], scope="openid email phone")
+    assert more.json["error"] == "invalid_scope"
+    whole = app.token(grant_type="refresh_token", refresh_token=less["refresh_token"]).json
+    assert "email" in app.userinfo(whole["access_token"]).json
