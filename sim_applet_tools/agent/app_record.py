@@ -18,6 +18,7 @@ from sim_applet_tools.errors import ChallengeRefusedError, InputError
 
 RECORD_TYPE = "app-registration+jwt"
 MAX_JWS_CHARS = 4096
+ADDRESS = re.compile(r"[!-\[\]-~]+")  # visible ASCII; a backslash is a slash to browsers
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -55,9 +56,11 @@ class AppRecord:
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
             raise _refused(f"the app's redirect address {redirect_uri!r} is malformed") from error
-        if parts.username is not None or parts.fragment or not redirect_uri.isascii():
+        if parts.username is not None or parts.fragment or not ADDRESS.fullmatch(redirect_uri):
             raise _refused(f"the app's redirect address {redirect_uri!r} is malformed")
-        covering = [domain for domain in self.verified_domains if host == domain or host.endswith(f".{domain}")]
+        # A host with other characters than names have may be another one to a browser than it is here.
+        name = host if DOMAIN.fullmatch(host) else ""
+        covering = [domain for domain in self.verified_domains if name == domain or name.endswith(f".{domain}")]
         if parts.scheme == "https" and covering:
             return max(covering, key=len)
         if parts.scheme == "http" and host in covering and f".{host}".endswith(".localhost"):

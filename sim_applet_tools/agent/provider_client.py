@@ -233,7 +233,8 @@ def verified(answer: HttpAnswer, issuer: str) -> HttpAnswer:
             )
         raise NotEnrolledError(f"{issuer} does not know this agent any more: `tally sim agent enrol {issuer}`")
     if answer.status in {429, 503}:
-        again = answer.headers.get("retry-after", "?")[:8]
+        again = answer.headers.get("retry-after", "")[:8]
+        again = again if again.isascii() and again.isdigit() else "some"
         raise ProviderUnavailableError(f"the provider {issuer} cannot answer now ({code}): try again in {again} s")
     text = _EXPLAINED.get(code, "the provider refused")
     left = "" if tries is None else f"; {tries} tries left"

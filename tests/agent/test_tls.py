@@ -112,6 +112,14 @@ def test_answers_that_are_none(answer: bytes, error: type[Exception]) -> None:
         fetch_configuration(issuer, http)
 
 
+@pytest.mark.parametrize(("value", "shown"), [(b"7", "in 7 s"), (b"\x1b[2J", "in some s"), (b"-1", "in some s")])
+def test_a_provider_s_header_is_not_shown_but_as_a_number(value: bytes, shown: str) -> None:
+    answer = b"HTTP/1.1 503 Later\r\nRetry-After: " + value + b"\r\nContent-Length: 2\r\n\r\n{}"
+    with answering(answer) as issuer, HttpConnection(issuer) as http, pytest.raises(ProviderUnavailableError) as info:
+        fetch_configuration(issuer, http)
+    assert info.value.message.endswith(shown)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_that_was_closed_while_the_person_read(method: str) -> None:
     once = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
