@@ -1,0 +1,118 @@
+"""What only a proxy may say, said by strangers: certificates and addresses in headers count for nothing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+from urllib.parse import urlencode
+
+import pytest
+
+from identity_oidc.config import LimitSettings
+from identity_oidc.provider import Provider
+from identity_oidc.subscribers.sql import SqlSubscriberBase
+from tests.oidc.card_in_software import SoftAgent
+from tests.oidc.conftest import IDENTITY, TestClock, listening, make_config, serving
+from tests.oidc.ledger import LedgerInMemory
+from tests.oidc.parties import FORM, Browser, RelyingParty, ask
+from tests.oidc.tls import make_loopback_certificate
+
+EVIL = "evil.example"
+FORWARDED = [
+    {"X-Forwarded-Host": EVIL},
+    {"X-Forwarded-Host": EVIL, "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"},
+    {"X-Forwarded-Prefix": f"//{EVIL}"},
+    {"Forwarded": f"for=192.0.2.1;host={EVIL};proto=https"},
+    {"X-Original-URL": f"//{EVIL}/", "X-Rewrite-URL": f"//{EVIL}/"},
+    {"Host": EVIL},
+]
+
+
+@pytest.mark.parametrize("headers", FORWARDED)
+def test_addresses_come_from_the_settings_alone(app: RelyingParty, headers: dict[str, str]) -> None:
+    for path in ("/.well-known/openid-configuration", "/agent/v1/configuration"):
+        answer = ask("GET", f"{app.issuer}{path}", headers=headers)
+        assert (answer.status, answer.json["issuer"]) == (200, app.issuer)
+        assert EVIL not in answer.text
+    sent = ask("GET", app.address(), headers=headers)
+    assert sent.location.startswith(f"{app.issuer}/login/")
+    assert EVIL not in str(sent.headers)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> dict[str, str]:
+    """As proxies pass a client's certificate on. Source: RFC 9440 §2."""
+    pem = make_loopback_certificate(tmp_path).certificate.read_text()
+    der = "".join(line for line in pem.splitlines() if "-" not in line)
+    assert base64.b64decode(der)
+    return {
+        "Client-Cert": f":{der}:",
+        "Client-Cert-Chain": f":{der}:",
+        "X-SSL-Client-Cert": der,
+        "X-SSL-Client-Verify": "SUCCESS",
+        "X-SSL-Client-S-DN": "CN=shop",
+        "X-Forwarded-Client-Cert": f'Subject="CN=shop";Cert="{der}"',
+    }
+
+
+def test_a_certificate_in_a_header_is_no_app(
+    app: RelyingParty, browser: Browser, ledger: LedgerInMemory, certificate: dict[str, str]
+) -> None:
+    soft = SoftAgent.enrolled(app.issuer, ledger, IDENTITY)
+    challenge = soft.challenge(app.begin(browser))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": app.client_id,
+        "code": done.parameters["code"],
+        "redirect_uri": app.redirect_uri,
+        "code_verifier": app.verifier,
+    }
+    refused = ask("POST", f"{app.issuer}/token", headers=FORM | certificate, body=urlencode(form))
+    assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+    assert app.redeem(done.parameters["code"]).status == 200, "the code is still its app's"
+
+
+def test_a_certificate_in_a_header_is_no_agent(
+    app: RelyingParty, ledger: LedgerInMemory, certificate: dict[str, str]
+) -> None:
+    soft = SoftAgent.enrolled(app.issuer, ledger, IDENTITY)
+    assert ask("GET", f"{app.issuer}/agent/v1/inbox", headers=certificate).status == 401
+    bearer = certificate | {"Authorization": f"DPoP {soft.token}"}
+    assert ask("GET", f"{app.issuer}/agent/v1/inbox", headers=bearer).status == 401
+
+
+@contextmanager
+def limited(
+    directory: Path, template: Path, ledger: LedgerInMemory, subscribers: SqlSubscriberBase, proxies: tuple[str, ...]
+) -> Iterator[str]:
+    """A provider that takes a few requests from each address; its address."""
+    with listening() as (listener, port):
+        config = make_config(directory, port)
+        copytree(template / "keys", directory / "keys")
+        settings = replace(config.provider, trusted_proxies=proxies)
+        config = replace(config, provider=settings, limits=LimitSettings(rate=0.1, burst=4))
+        parts = Provider.open(config, TestClock(), ledger, subscribers)
+        with serving(parts, listener):
+            yield parts.issuer
+        parts.database.close()
+
+
+@pytest.mark.parametrize(("proxies", "last"), [((), 429), (("192.0.2.0/24",), 429), (("127.0.0.1/32",), 200)])
+def test_only_a_proxy_of_the_settings_says_who_asks(  # noqa: PLR0917  fixtures
+    tmp_path: Path,
+    template: Path,
+    ledger: LedgerInMemory,
+    subscribers: SqlSubscriberBase,
+    proxies: tuple[str, ...],
+    last: int,
+) -> None:
+    with limited(tmp_path, template, ledger, subscribers, proxies) as issuer:
+        for number in range(12):
+            claimed = dict.fromkeys(("X-Real-IP", "X-Forwarded-For", "X-Client-IP"), f"192.0.2.{number}")
+            answer = ask("GET", f"{issuer}/jwks", headers=claimed | {"Forwarded": f"for=192.0.2.{number}"})
+        assert answer.status == last
