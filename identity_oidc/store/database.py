@@ -1,12 +1,14 @@
 """The database: one engine a process, short transactions, durable when they end.
 
 SQLite: write-ahead log, `synchronous=FULL`, and a writing transaction takes the lock at its beginning, so that it never
-fails half-way for having read first. PostgreSQL: read committed; every single use is a conditional UPDATE whose row
+fails half-way for having read first. Threads of one process queue for it before SQLite sees them: its own waiting is a
+sleep of up to 100 ms that nobody ends. PostgreSQL: read committed; every single use is a conditional UPDATE whose row
 count says who came first, so both behave alike.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Self
@@ -19,6 +21,7 @@ from identity_oidc.errors import ConfigurationError, StorageError
 from identity_oidc.store.schema import AUDIT, CURSORS, METADATA, SEEN
 
 _BUSY_TIMEOUT_S: Final = 5
+_CONNECTIONS: Final = 24  # kept: two for each thread of a worker, and some for its duties; a new one costs 5 statements
 SCHEMA_VERSION: Final = "1"
 
 
@@ -27,6 +30,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -64,8 +68,8 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block is left without an error. Raises `StorageError`."""
         try:
-            with self.engine.connect() as connection:
-                if self.engine.dialect.name == "sqlite":
+            with self._in_turn(), self.engine.connect() as connection:
+                if self._turn is not None:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 with _transaction(connection):
                     yield connection
@@ -74,6 +78,18 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY_TIMEOUT_S):
+            raise _unavailable(TimeoutError())
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _make_tables(self) -> None:
         try:
@@ -121,7 +137,8 @@ def record_act(connection: Connection, at: int, act: str, **facts: Any) -> None:
 
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
-        return {"connect_args": {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}}
+        arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        return {"connect_args": arguments, "pool_size": _CONNECTIONS}
     return {"pool_timeout": _BUSY_TIMEOUT_S}
 
 
@@ -135,7 +152,7 @@ def _tune_sqlite(engine: Engine) -> None:
         cursor.close()
 
 
-def _unavailable(error: SQLAlchemyError) -> StorageError:
+def _unavailable(error: SQLAlchemyError | TimeoutError) -> StorageError:
     return StorageError(
         "The provider's database does not answer now. Try again in a moment.", detail=type(error).__name__
     )
