@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from flask import Blueprint, Response, current_app, request
 
 from identity_oidc.grants.server import TokenServer
@@ -47,7 +49,21 @@ def _malformed() -> Response | None:
         )
     ) > 1:  # fmt: skip
         text = "more than one way of client authentication"
+    elif not _is_text(request.headers.get("Authorization", "")):
+        text = "the Authorization header is not Basic over UTF-8"
     return document({"error": "invalid_request", "error_description": text}, 400) if text else None
+
+
+def _is_text(authorization: str) -> bool:
+    """Whether Authlib may decode it: other octets than UTF-8 it takes for a defect. Source: RFC 7617 §2.1."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return True
+    try:
+        base64.b64decode(value).decode("utf-8")
+    except ValueError:
+        return False
+    return True
 
 
 def _final(response: Response) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from identity_oidc.provider import Provider
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
-from tests.oidc.parties import Browser, RelyingParty, add_client
+from tests.oidc.parties import FORM, Browser, RelyingParty, add_client, ask
 
 
 @pytest.fixture
@@ -124,3 +125,11 @@ def test_a_token_of_less_scope_gives_less(app: RelyingParty, soft: SoftAgent) ->
     assert more.json["error"] == "invalid_scope"
     whole = app.token(grant_type="refresh_token", refresh_token=less["refresh_token"]).json
     assert "email" in app.userinfo(whole["access_token"]).json
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe:\xff", b"shop:\xff"])
+def test_a_secret_that_is_no_text_is_refused_and_not_a_defect(app: RelyingParty, value: bytes) -> None:
+    headers = FORM | {"Authorization": f"Basic {base64.b64encode(value).decode()}"}
+    refused = ask("POST", f"{app.issuer}/token", headers=headers, body="grant_type=authorization_code&code=x")
+    assert (refused.status, refused.json["error"]) == (400, "invalid_request")
+    assert app.redeem("x").json["error"] == "invalid_grant"
