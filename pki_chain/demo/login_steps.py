@@ -31,7 +31,7 @@ def log_in(stage: Stage, say: Say) -> None:
     person = Visitor()
     with stage.timed("a login: app, provider's page, agent, card, back to the app"):
         sub = _log_in(site, person, pin_file)
-    where = "in the reader of a real pcscd" if stage.has_reader else "inside of the agent, as there is no reader"
+    where = "in the reader of a real pcscd" if stage.has_reader else "inside of the agent (no reader here)"
     say(f"button, page, agent, PIN: the card {where} signed, and the app knows its customer as {sub}")
     require(person.is_logged_in(site.issuer), "the provider has no session of the person")
     _hold(site, person, say)
