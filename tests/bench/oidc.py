@@ -16,6 +16,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -230,13 +231,15 @@ def _is_installed() -> bool:
     if (_BUILD / "node_modules" / "oidc-provider").exists():
         return True
     if shutil.which("npm") is None or shutil.which("node") is None:
-        print(f"{_PEER_PACKAGE}: no npm and node here, so there is no peer")
+        print(f"{_PEER_PACKAGE}: no npm and node here, so there is no peer", file=sys.stderr)
         return False
     _BUILD.mkdir(parents=True, exist_ok=True)
     command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(_BUILD), _PEER_PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
-        print(f"{_PEER_PACKAGE} cannot be installed, so there is no peer: {done.stderr.strip()[-300:]}")
+        print(
+            f"{_PEER_PACKAGE} cannot be installed, so there is no peer: {done.stderr.strip()[-300:]}", file=sys.stderr
+        )
     return done.returncode == 0
 
 

@@ -65,3 +65,8 @@ def test_a_writer_that_fails_leaves_nothing_and_gives_its_turn_back(database: Da
     with pytest.raises(RuntimeError):
         fail()
     assert remember(database, b"undone"), "nothing of it stayed"
+
+
+def test_of_many_at_once_with_one_value_one_is_first(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(lambda _: remember(database, b"the same"), range(8))) == [False] * 7 + [True]
