@@ -41,6 +41,10 @@ def ask_logout() -> Response:
     values = request.form if request.method == "POST" else request.args
     if any(len(found) > 1 or len(found[0]) > _MAX_CHARS for name, found in values.lists() if name in _KNOWN):
         raise PageError("The app sent a parameter twice, or one that is too long. Go back to it.")
+    if request.method == "POST" and COOKIE not in request.cookies:
+        # Browsers leave our cookie out of another site's POST (SameSite=Lax): without it nobody would be logged out.
+        query = urlencode([(name, value) for name, value in values.items() if name in _KNOWN])
+        return redirect(f"{parts.config.issuer}/logout?{query}")
     back = _checked(parts, Return(_client_id(parts, values), values.get("post_logout_redirect_uri", ""), ""))
     back = replace(back, state=values.get("state", "") if back.address else "")
     with parts.database.reading() as connection:

@@ -133,3 +133,17 @@ def test_a_secret_that_is_no_text_is_refused_and_not_a_defect(app: RelyingParty,
     refused = ask("POST", f"{app.issuer}/token", headers=headers, body="grant_type=authorization_code&code=x")
     assert (refused.status, refused.json["error"]) == (400, "invalid_request")
     assert app.redeem("x").json["error"] == "invalid_grant"
+
+
+def test_another_site_s_post_that_comes_without_the_cookie_is_no_silent_end(
+    provider: Provider, soft: SoftAgent
+) -> None:
+    address = "https://shop.example/bye"
+    app = add_client(provider, post_logout_redirect_uris=[address])
+    browser = Browser()
+    log_in(app, soft, browser)
+    fields = {"client_id": "shop", "post_logout_redirect_uri": address}
+    again = Browser().post(f"{provider.issuer}/logout", fields)
+    assert (again.status, again.location.partition("?")[0]) == (303, f"{provider.issuer}/logout")
+    assert "csrf_token" in browser.get(again.location).text
+    assert Browser().get(again.location).location == address
