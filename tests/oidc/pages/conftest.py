@@ -67,7 +67,9 @@ def callback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callback]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop counts as the running one of the thread, and asyncio.run
+# in any later test of the same process is refused.
+@pytest.fixture(scope="module")
 def chromium(callback: Callback) -> Iterator[Browser]:
     program = next((found for name in NAMES if (found := which(name))), None)
     if program is None:
