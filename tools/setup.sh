@@ -62,6 +62,7 @@ if [ "$what" = dev ]; then
   [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || packages+=(libapache2-mod-auth-openidc)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
   need chromium chromium
+  need softhsm2-util softhsm2
 fi
 if [ ${#packages[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${packages[*]} (this script installs by itself on Debian only)"
