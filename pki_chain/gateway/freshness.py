@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pki_chain.errors import StaleError
@@ -112,4 +112,5 @@ class Freshness:
         """A moment of the same block, as old as it is now. Raises `StaleError`."""
         age_s = self.age(moment.block.hash, moment.block.time)
         require_fresh(age_s, moment.age_bound_s)
-        return replace(moment, age_s=age_s, cache_s=cache_seconds(age_s, moment.cut_off_s))
+        cache_s = cache_seconds(age_s, moment.cut_off_s)
+        return Moment(moment.block, age_s, cache_s, moment.age_bound_s, moment.cut_off_s)

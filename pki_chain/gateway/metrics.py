@@ -39,6 +39,7 @@ ROUTES: Final = (
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 _SLOT: Final = struct.Struct("<Q")
 _SIZE: Final = _SLOT.size * len(ROUTES) * len(CLASSES)
+_PLACE: Final = {route: number * len(CLASSES) * _SLOT.size for number, route in enumerate(ROUTES)}
 
 
 class Counters:
@@ -51,7 +52,7 @@ class Counters:
 
     def count(self, route: str, status: int) -> None:
         """Add one. `route` is one of `ROUTES`."""
-        place = (ROUTES.index(route) * len(CLASSES) + min(max(status // 100 - 2, 0), 3)) * _SLOT.size
+        place = _PLACE[route] + min(max(status // 100 - 2, 0), 3) * _SLOT.size
         with self._lock:
             if self._map is None:
                 self._map = self._open()

@@ -16,7 +16,7 @@ from typing import Final
 from pki_chain.ports import Status
 from pki_chain.status import encoding
 from pki_chain.status.certificate_status import CertificateStatus
-from pki_chain.status.ocsp_request import NONCE, SHA1, SHA256, CertId
+from pki_chain.status.ocsp_request import MAX_NONCE_BYTES, NONCE, SHA1, SHA256, CertId
 from pki_chain.status.status_key import StatusKey
 from pki_chain.x509.object_identifiers import ECDSA_WITH_SHA256
 
@@ -64,23 +64,19 @@ def encode_failure(status: ResponseStatus) -> bytes:
 
 
 def encode_response(key: StatusKey, produced_at: int, responses: Sequence[bytes], nonce: bytes | None) -> bytes:
-    """A signed answer of these (`encode_single`) with the signer's certificate; the nonce is repeated."""
-    extensions = b""
-    if nonce is not None:
-        repeated = encoding.extension(NONCE, encoding.octet_string(nonce))
-        extensions = encoding.explicit(1, encoding.sequence(repeated))
+    """A signed answer of these (`encode_single`) with the signer's certificate; the nonce is repeated.
+
+    All that stays the same for sizes and key is written once and kept: an answer then costs its signature, not DER.
+    """
     data = encoding.sequence(
         _responder_id(key.key_sha1),
         encoding.generalized_time(produced_at),
         encoding.sequence(*responses),
-        extensions,
+        b"" if nonce is None else _before_nonce(len(nonce)) + nonce,
     )
-    basic = encoding.sequence(
-        data, ECDSA_WITH_SHA256, encoding.bit_string(key.sign(data)), _certificates(key.certificate)
-    )
-    return encoding.sequence(
-        _SUCCESSFUL, encoding.explicit(0, encoding.sequence(_BASIC_TYPE, encoding.octet_string(basic)))
-    )
+    signature = key.sign(data)
+    before, between, after = _around(len(data), len(signature), key.certificate)
+    return b"".join((before, data, between, signature, after))
 
 
 @lru_cache(maxsize=8)
@@ -88,9 +84,26 @@ def _responder_id(key_sha1: bytes) -> bytes:
     return encoding.explicit(2, encoding.octet_string(key_sha1))
 
 
-@lru_cache(maxsize=8)
-def _certificates(certificate: bytes) -> bytes:
-    return encoding.explicit(0, encoding.sequence(certificate))
+@lru_cache(maxsize=MAX_NONCE_BYTES)
+def _before_nonce(size: int) -> bytes:
+    """responseExtensions with a nonce of this size, up to the nonce, which is their end."""
+    repeated = encoding.extension(NONCE, encoding.octet_string(bytes(size)))
+    return encoding.explicit(1, encoding.sequence(repeated))[:-size]
+
+
+@lru_cache(maxsize=1_024)
+def _around(data_bytes: int, signature_bytes: int, certificate: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before a ResponseData of this size, between it and a signature of this size, and after that."""
+    signature = encoding.bit_string(bytes(signature_bytes))
+    certificates = encoding.explicit(0, encoding.sequence(certificate))
+    basic = encoding.sequence(bytes(data_bytes), ECDSA_WITH_SHA256, signature, certificates)
+    answer = encoding.sequence(
+        _SUCCESSFUL, encoding.explicit(0, encoding.sequence(_BASIC_TYPE, encoding.octet_string(basic)))
+    )
+    ends = len(answer) - len(certificates)
+    between = ECDSA_WITH_SHA256 + signature[:-signature_bytes]
+    begins = ends - signature_bytes - len(between) - data_bytes
+    return answer[:begins], between, certificates
 
 
 def is_about(certificate: CertId, issuer: bytes) -> bool:
