@@ -1,4 +1,5 @@
-"""What stands between the HTTP server and Flask: bodies are awaited without a thread, within bounds of size and time.
+"""What stands between the HTTP server and Flask: bodies are awaited without a thread, within bounds of size and time,
+and what Flask answers with a stream goes on without one.
 
 Under plain WSGI the server hands a request on before its body has arrived, so that a few senders who stop half-way
 would hold every thread of a worker for good. Source: ASGI 3.0 (HTTP), PEP 3333.
@@ -13,6 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from identity_oidc.streams import WATCHED, WaitingStreams
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
@@ -20,10 +23,13 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, bytes]
 
 MAX_BODY_BYTES: Final = 65_536
 BODY_TIMEOUT_S: Final = 10.0
 THREADS: Final = 8
+MOST_REQUESTS: Final = 512
+"""At once: what comes on top of them waits before its body is read."""
 
 
 class _NotTakenError(Exception):
@@ -35,9 +41,13 @@ class _NotTakenError(Exception):
 class Front:
     """An ASGI application round the WSGI one. One a process."""
 
-    def __init__(self, application: WSGIApplication, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+    def __init__(
+        self, application: WSGIApplication, streams: WaitingStreams, body_timeout_s: float = BODY_TIMEOUT_S
+    ) -> None:
         self._application = application
+        self._streams = streams
         self._body_timeout_s = body_timeout_s
+        self._turns = asyncio.Semaphore(MOST_REQUESTS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,13 +55,25 @@ class Front:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
         try:
-            body = await self._body(scope, receive)
+            environ, (status, headers, page) = await self._answer(scope, receive)
         except _NotTakenError as error:
             await _send(send, error.status, [(b"content-length", b"0"), (b"connection", b"close")], b"")
             return
-        loop = asyncio.get_running_loop()
-        status, headers, page = await loop.run_in_executor(self._threads, self._run, wsgi_environ(scope, body))
-        await _send(send, status, headers, page)
+        watched = environ.get(WATCHED)
+        if watched is None or status != 200:
+            await _send(send, status, headers, page)
+        elif self._streams.has_room(watched):
+            endless = [each for each in headers if each[0] != b"content-length"]
+            await self._streams.follow(watched, endless, page, receive, send)
+        else:
+            await _send(send, 503, [(b"content-length", b"0"), (b"retry-after", b"2")], b"")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[WSGIEnvironment, Answer]:
+        """What Flask was asked, and its whole answer. Raises `_NotTakenError`."""
+        async with self._turns:
+            environ = wsgi_environ(scope, await self._body(scope, receive))
+            loop = asyncio.get_running_loop()
+            return environ, await loop.run_in_executor(self._threads, self._run, environ)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         if scope["method"] in {"GET", "HEAD"}:
@@ -62,7 +84,7 @@ class Front:
         except TimeoutError:
             raise _NotTakenError(408) from None
 
-    def _run(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+    def _run(self, environ: WSGIEnvironment) -> Answer:
         """The WSGI application's whole answer."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 

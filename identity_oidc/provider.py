@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from sqlalchemy import select
 
 from identity_oidc.authentication.dpop import DpopVerifier, load_nonce_secret
 from identity_oidc.authentication.jws import MalformedJwsError, parse_public_jwk, require
+from identity_oidc.authentication.waiting import news_of
 from identity_oidc.clients import Client
 from identity_oidc.config import ProviderConfig
 from identity_oidc.errors import ConfigurationError
@@ -74,6 +76,11 @@ class Provider:
             return None
         client = Client.parse(row["registration"], row["record"], row["secret_hash"])
         return client if client.record_expires_at > self.now() else None
+
+    def news_of(self, waiting: Collection[str]) -> dict[str, str]:
+        """Of these challenges those whose pages wait no more. Raises `StorageError`."""
+        with self.database.reading() as connection:
+            return news_of(connection, waiting, self.now())
 
     def person_of(self, identity: bytes) -> str | None:
         """The person whom the operator knows by this identity; None for nobody: no login then (R-ID-3)."""

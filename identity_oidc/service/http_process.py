@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,12 +13,13 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from identity_oidc.config import ProviderConfig
-from identity_oidc.front import MAX_BODY_BYTES
+from identity_oidc.front import MAX_BODY_BYTES, MOST_REQUESTS
 from identity_oidc.service.logs import JsonFormatter, configure_logs
 from identity_oidc.service.parent import watch_parent
 from identity_oidc.service.worker import CONFIG_VARIABLE
+from identity_oidc.streams import MOST_STREAMS
 
-MOST_REQUESTS_A_WORKER: Final = 512
+MOST_CONNECTIONS_A_WORKER: Final = MOST_REQUESTS + MOST_STREAMS
 HEADER_TIMEOUT_MS: Final = 10_000
 WORKER_STOP_TIMEOUT_S: Final = 10
 
@@ -34,12 +36,18 @@ def serve(config: ProviderConfig) -> None:
         factory=True,
         workers=config.provider.workers,
         websockets=False,
-        backpressure=MOST_REQUESTS_A_WORKER,
+        backpressure=MOST_CONNECTIONS_A_WORKER,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
         log_dictconfig=_logs(),
     ).serve()
+
+
+def _allow_files() -> None:
+    """Every waiting page is a connection: as many as may be had, where fewer are given by default."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _logs() -> dict[str, object]:
@@ -57,6 +65,7 @@ def main(arguments: list[str]) -> None:
     """Serve by this configuration file."""
     configure_logs("server")
     watch_parent(int(arguments[1]))
+    _allow_files()
     serve(ProviderConfig.load(Path(arguments[0])))
 
 

@@ -12,6 +12,7 @@ from identity_oidc.errors import ConfigurationError
 from identity_oidc.front import Front
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
+from identity_oidc.streams import WaitingStreams
 
 CONFIG_VARIABLE: Final = "TALLY_OIDC_CONFIG_FILE"
 
@@ -22,4 +23,5 @@ def create() -> Front:
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the provider with `tally oidc serve`.")
-    return Front(create_app(assemble(ProviderConfig.load(Path(path)))).wsgi_app)
+    provider = assemble(ProviderConfig.load(Path(path)))
+    return Front(create_app(provider).wsgi_app, WaitingStreams(provider.news_of))

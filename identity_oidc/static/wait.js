@@ -1,4 +1,4 @@
-// The waiting page: asks whether the remote login is done, and renews the QR code. In mode local nothing advances here.
+// The waiting page: is told when the login waits no more, and renews the QR code. In mode local nothing advances here.
 "use strict";
 (() => {
   const waiting = document.getElementById("waiting");
@@ -15,24 +15,49 @@
     }
   }
 
+  // Whether that was the last word.
+  function hear(word) {
+    if (word === "waiting") {
+      tell(waiting.dataset.waits);
+      return false;
+    }
+    tell(word === "done" ? waiting.dataset.done : waiting.dataset.over);
+    if (word !== "gone") {
+      form.submit();
+    }
+    return true;
+  }
+
+  function listen() {
+    const stream = new EventSource(waiting.dataset.events);
+    let isHeard = false;
+    stream.onmessage = ({ data }) => {
+      isHeard = true;
+      if (hear(data)) {
+        stream.close();
+      }
+    };
+    stream.onerror = () => {
+      // A stream that ends after a word is opened again by the browser, after a pause.
+      if (stream.readyState === EventSource.CLOSED || !isHeard) {
+        stream.close();
+        ask();
+      }
+      isHeard = false;
+    };
+  }
+
+  // Where there is no stream to be had: ask why, and try again.
   async function ask() {
     try {
       const answer = await fetch(waiting.dataset.status, { credentials: "same-origin", cache: "no-store" });
-      if (answer.status === 400) {
-        tell(waiting.dataset.over);
+      if (hear(answer.status === 400 ? "gone" : (await answer.json()).status)) {
         return;
       }
-      const { status } = await answer.json();
-      if (status === "done" || status === "over") {
-        tell(status === "done" ? waiting.dataset.done : waiting.dataset.over);
-        form.submit();
-        return;
-      }
-      tell(waiting.dataset.waits);
     } catch {
       tell(waiting.dataset.away);
     }
-    setTimeout(ask, askEveryMs);
+    setTimeout(listen, askEveryMs);
   }
 
   async function renew() {
@@ -48,7 +73,7 @@
     }
   }
 
-  setTimeout(ask, askEveryMs);
+  listen();
   if (qr) {
     setInterval(renew, renewEveryMs);
   }

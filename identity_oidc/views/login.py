@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import segno
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from sqlalchemy import Connection, select, update
 
 from identity_oidc.authentication.challenge import LOCAL, REMOTE, FreshHandle, add_handle
 from identity_oidc.authentication.completion import complete, find_by_token
 from identity_oidc.authentication.session import BrowserSession
+from identity_oidc.authentication.waiting import WAITING, public_state
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import ACR_REMOTE, satisfies
 from identity_oidc.clients import Client
@@ -22,6 +23,7 @@ from identity_oidc.consent.text import claim_label, shown_domain
 from identity_oidc.errors import AuthorizationError, PageError
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import CHALLENGES, REQUESTS
+from identity_oidc.streams import MEDIA_TYPE, WATCHED, event
 from identity_oidc.views.authorize import error_to_app
 from identity_oidc.views.web import (
     browser_session,
@@ -109,6 +111,24 @@ def status(request_id: str) -> Response:
     return document({"status": public_state(waiting.challenge, parts.now())})
 
 
+@login.get("/login/<request_id>/events")
+def events(request_id: str) -> Response:
+    """The same word as an event, and the next one when it is another: the server goes on where Flask ends (`front`).
+
+    Where nobody goes on the browser asks again, by the pause that the event names.
+    """
+    parts = provider()
+    with parts.database.reading() as connection:
+        waiting = _waiting(connection, parts, request_id)
+    word = public_state(waiting.challenge, parts.now())
+    response = Response(event(word), content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx passes it on as it comes
+    if word == WAITING:
+        request.environ[WATCHED] = waiting.challenge["jti"]
+    return response
+
+
 @login.post("/login/<request_id>/complete")
 def complete_remote(request_id: str) -> Response:
     """The waiting page's own form: takes the code of a remote login to the app, or tells it of a no."""
@@ -141,15 +161,6 @@ def complete_local(token: str) -> Response:
         if challenge is None or challenge["mode"] != LOCAL:
             raise PageError(_OVER)
         return _complete(connection, parts, _waiting(connection, parts, challenge["request_id"]))
-
-
-def public_state(challenge: Mapping[str, Any], now: int) -> str:
-    """What the waiting page may know."""
-    state, mode = challenge["state"], challenge["mode"]
-    if state == "approved":
-        return "done" if mode == REMOTE else "waiting"
-    is_live = state in {"waiting", "fetched"} and challenge["expires_at"] > now
-    return "waiting" if is_live else "over"
 
 
 def _complete(connection: Connection, parts: Provider, waiting: Waiting) -> Response:

@@ -1,0 +1,113 @@
+"""The waiting pages' streams of server-sent events: they hold no thread, and one look at the database is for all.
+
+A page may open a stream where Flask has checked session, request and limits, as for any other (`views.login.events`);
+what follows is one word when the login waits no more. Source: HTML Living Standard §9.2; ASGI 3.0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from identity_oidc.errors import ProviderError
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Look = Callable[[Collection[str]], Mapping[str, str]]
+"""Of these challenges the news that there are. Raises `ProviderError`."""
+
+WATCHED: Final = "tally.watched-challenge"
+"""Where a WSGI answer says which challenge its stream is of."""
+MEDIA_TYPE: Final = "text/event-stream"
+RETRY_MS: Final = 2_000
+MOST_STREAMS: Final = 4_000
+MOST_OF_A_LOGIN: Final = 4
+"""Tabs of one login."""
+LOOK_EVERY_S: Final = 0.5
+SIGN_OF_LIFE_EVERY_S: Final = 15.0
+"""Less than the time after which a proxy takes the provider for dead."""
+
+log = logging.getLogger(__name__)
+
+
+def event(word: str) -> bytes:
+    """One event; who loses the stream may open it again after a while."""
+    return f"retry: {RETRY_MS}\ndata: {word}\n\n".encode()
+
+
+class WaitingStreams:
+    """All streams of one process; only ever used from its event loop."""
+
+    def __init__(self, look: Look, most: int = MOST_STREAMS, look_every_s: float = LOOK_EVERY_S) -> None:
+        self._look = look
+        self._most = most
+        self._look_every_s = look_every_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="waiting")
+        self._waiting: dict[str, set[asyncio.Future[str]]] = {}
+        self._open = 0
+        self._watch: asyncio.Task[None] | None = None
+
+    def has_room(self, challenge: str) -> bool:
+        """Whether one more page may follow this challenge; who may not asks from time to time instead."""
+        return self._open < self._most and len(self._waiting.get(challenge, ())) < MOST_OF_A_LOGIN
+
+    async def follow(
+        self, challenge: str, headers: list[tuple[bytes, bytes]], first: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Answer with a stream: `first` at once, and the news when there is some."""
+        news: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(challenge, set()).add(news)
+        self._open += 1
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watch_database())
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await _write(send, first)
+            await _wait(news, gone, send)
+            if news.done():
+                await send({"type": "http.response.body", "body": event(news.result())})
+        except OSError:
+            pass  # the browser went away while it was written to
+        finally:
+            gone.cancel()
+            self._open -= 1
+            self._waiting[challenge].discard(news)
+            if not self._waiting[challenge]:
+                del self._waiting[challenge]
+
+    async def _watch_database(self) -> None:
+        """While pages wait, look, and tell those that there is news for."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            try:
+                found = await loop.run_in_executor(self._thread, self._look, tuple(self._waiting))
+            except ProviderError as error:  # away for a moment: the pages wait
+                log.warning("%s %s", error.message, error.detail)
+                found = {}
+            for challenge, word in found.items():
+                for news in self._waiting.get(challenge, ()):
+                    if not news.done():
+                        news.set_result(word)
+            await asyncio.sleep(self._look_every_s)
+
+
+async def _wait(news: asyncio.Future[str], gone: asyncio.Task[None], send: Send) -> None:
+    """Until there is news, or nobody to tell."""
+    while True:
+        done, _ = await asyncio.wait((news, gone), timeout=SIGN_OF_LIFE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+        await _write(send, b":\n\n")
+
+
+async def _write(send: Send, content: bytes) -> None:
+    await send({"type": "http.response.body", "body": content, "more_body": True})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
