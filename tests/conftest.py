@@ -1,8 +1,20 @@
-"""What holds for all tests: with `--no-skips` (used in CI) a skipped test is a failure, and says why it was skipped."""
+"""What holds for all tests.
+
+With `--no-skips` (used in CI) a skipped test is a failure, and says why it was skipped.
+"""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that tests start take the keyboard's interrupt as in a terminal: what runs in the background is started
+    with it ignored, and hands that on to its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
