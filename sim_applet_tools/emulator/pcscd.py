@@ -25,7 +25,7 @@ from sim_applet_tools.transport.loopback import RawCard
 DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 VPCD_PORT = 0x7C8C
 SLOTS = 2
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
 SOCKET_VARIABLE = "PCSCLITE_CSOCK_NAME"
 READER_NAME = "Tiger Tally Emulator"
 _DIAL = (

@@ -10,9 +10,11 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TypeVar
 
 import pytest
 
@@ -20,7 +22,10 @@ APPLET = Path(__file__).parents[2] / "sim_applet_tools" / "applet"
 JAR = APPLET / "target" / "card-server.jar"
 BUILD_TIMEOUT_S = 600
 STOP_TIMEOUT_S = 20
+ATTEMPTS = 5
 LOWEST_PORT, HIGHEST_PORT = 20_000, 32_000
+
+T = TypeVar("T")
 
 
 def build() -> None:
@@ -45,36 +50,56 @@ def build() -> None:
 def applet_server(*arguments: str) -> Iterator[int]:
     """Start it with two new cards (or those of `--state`); yields the first port, the second card is on the next."""
     build()
-    port = _free_ports()
-    process = subprocess.Popen(
-        ["java", "-jar", str(JAR), str(port), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        # It says so once both ports are open, or ends.
-        assert str(port) in process.stdout.readline(), "the card server did not start"
-        yield port
-    finally:
-        process.terminate()
+    with ExitStack() as stack:
+        yield at_free_ports(lambda port: stack.enter_context(_listening(port, arguments)))
+
+
+def at_free_ports(start: Callable[[int], T]) -> T:
+    """What `start` gives at two free neighbouring ports; where another program took them meanwhile, at the next."""
+    for attempt, port in enumerate(_free_ports()):
         try:
-            process.wait(STOP_TIMEOUT_S)
+            return start(port)
+        except OSError:
+            if attempt == ATTEMPTS:
+                raise
+    raise OSError(f"no two neighbouring free ports between {LOWEST_PORT} and {HIGHEST_PORT}")
+
+
+@contextmanager
+def _listening(port: int, arguments: Sequence[str]) -> Iterator[int]:
+    """Raises OSError where it ends instead, with what it said."""
+    with TemporaryFile() as log:
+        process = subprocess.Popen(
+            ["java", "-jar", str(JAR), str(port), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            # It says so once both ports are open, or ends.
+            if str(port) not in process.stdout.readline():
+                log.seek(0)
+                raise OSError(f"the card server did not start: {log.read().decode(errors='replace')[-2_000:]}")
+            yield port
         finally:
-            process.kill()
-            process.communicate()
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            finally:
+                process.kill()
+                process.communicate()
 
 
-def _free_ports() -> int:
-    """Two free neighbours, below the range that the system hands out by itself."""
+def _free_ports() -> Iterator[int]:
+    """The first of two neighbours that nobody listens on now, below the range that the system hands out by itself."""
     span = (HIGHEST_PORT - LOWEST_PORT) // 2
     for attempt in range(span):
         port = LOWEST_PORT + 2 * ((os.getpid() + attempt) % span)
         try:
             with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
-                return port
+                pass
         except OSError:
             continue
-    raise OSError("no two neighbouring free ports between 20000 and 32000")
+        yield port

@@ -32,6 +32,7 @@ from sim_applet_tools.iot_safe.signature_check import SeenInMemory
 from sim_applet_tools.profiles import load_profile
 from sim_applet_tools.status_words import PinRequiredError
 from sim_applet_tools.transport.base import Transport
+from tests.sim.applet_server import at_free_ports
 from tests.sim.card_targets import FIRST_SLOT, INSERTION_WAIT_S, SECOND_SLOT, Readers, fresh_emulator, in_reader
 from tests.sim.scripted_card import LeavingCard, ScriptedCard
 from tests.sim.test_iot_safe_client import TEXT
@@ -325,9 +326,7 @@ def test_scripts_run_through_the_command(tmp_path: Path) -> None:
 
 def test_two_cards_are_served_to_a_pcscd_that_dials_out() -> None:
     """`--serve`: both of the driver's slots get a card, and pcscd is stopped before the server."""
-    from tests.sim.applet_server import _free_ports  # noqa: PLC0415
-
-    server = CardServer(fresh_emulator(), EmulatedCard(None), _free_ports())
+    server = at_free_ports(lambda port: CardServer(fresh_emulator(), EmulatedCard(None), port))
     server.start()
     try:
         with PrivatePcscd(server.port) as pcscd:
