@@ -21,11 +21,20 @@ from identity_oidc.ports import IdentityId, LedgerIdentity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import insert_once, record_act
 from identity_oidc.store.schema import AGENTS, CHALLENGES
+from identity_oidc.store.statement import Statement, given
 
 HEADER: Final = b'{"alg":"ES256","typ":"tally-agent+jwt"}'
 MAX_AGE_S: Final = 120
 _CLAIMS: Final = frozenset({"iss", "aud", "jti", "iat", "exp", "cnf"})
 _SEEN_EVERY_S: Final = 3_600
+_FIND: Final = Statement(select(AGENTS).where(AGENTS.c.token_hash == given(AGENTS.c.token_hash)))
+_NOTE: Final = Statement(
+    update(AGENTS)
+    .where(
+        AGENTS.c.agent_id == given(AGENTS.c.agent_id), AGENTS.c.last_seen_at < given(AGENTS.c.last_seen_at, "before")
+    )
+    .values(last_seen_at=given(AGENTS.c.last_seen_at, "now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Agent:
     identity: IdentityId
     thumbprint: str
     public_jwk: Mapping[str, Any]
+    last_seen_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +94,21 @@ def enrol(provider: Provider, proof: Proof, agent_jws: str, label: str, now: int
 
 def find_agent(connection: Connection, token: str, proof: Proof, now: int) -> Agent:
     """The agent of a token that the proof's key is bound to. Raises `AgentError` 401."""
-    row = (
-        connection.execute(select(AGENTS).where(AGENTS.c.token_hash == base64url.digest(token)))
-        .mappings()
-        .one_or_none()
-    )
+    row = _FIND.first(connection, token_hash=base64url.digest(token))
     if row is None or row["revoked_at"] is not None or row["expires_at"] <= now:
         raise _unknown()
     if row["thumbprint"] != proof.thumbprint:
         raise _unknown()
-    return Agent(row["agent_id"], IdentityId(row["identity"]), row["thumbprint"], row["public_jwk"])
+    return Agent(
+        row["agent_id"], IdentityId(row["identity"]), row["thumbprint"], row["public_jwk"], row["last_seen_at"]
+    )
 
 
 def note_agent(connection: Connection, agent: Agent, proof: Proof, now: int) -> None:
     """Take the proof, and remember when the agent was last seen. Raises `AgentError` for a proof used before."""
     remember_proof(connection, proof, now)
-    stale = AGENTS.c.agent_id == agent.agent_id, AGENTS.c.last_seen_at < now - _SEEN_EVERY_S
-    connection.execute(update(AGENTS).where(*stale).values(last_seen_at=now))
+    if agent.last_seen_at < now - _SEEN_EVERY_S:
+        _NOTE.changed(connection, agent_id=agent.agent_id, before=now - _SEEN_EVERY_S, now=now)
 
 
 def end_agent(connection: Connection, agent_id: str, identity: bytes, now: int) -> bool:

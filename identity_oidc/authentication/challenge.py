@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from joserfc import jwe
 from joserfc.jwk import ECKey
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from identity_oidc import base64url
 from identity_oidc.authentication.session import BrowserSession
@@ -26,11 +26,48 @@ from identity_oidc.consent.text import ConsentItem, consent_text, text_digest
 from identity_oidc.errors import AgentError
 from identity_oidc.ports import LedgerIdentity
 from identity_oidc.store.schema import CHALLENGES, HANDLES, SESSIONS
+from identity_oidc.store.statement import Row, Statement, given, insertion
 
 LOCAL: Final = "local"
 REMOTE: Final = "remote"
 PLAIN_BYTES: Final = 16_384
 _CODE_BOUND: Final = 1_000_000
+_WHEN_FETCHED: Final = ("mode", "identity", "person", "agent", "fetched", "issued_at", "expires_at")
+_WHEN_APPROVED: Final = ("granted", "completion_hash", "approved_at")
+_BEGIN: Final = Statement(insertion(CHALLENGES, *(set(_WHEN_FETCHED) - {"expires_at"}), *_WHEN_APPROVED))
+_ADD_HANDLE: Final = Statement(insertion(HANDLES))
+_FIND_BY_HANDLE: Final = Statement(
+    select(
+        CHALLENGES,
+        HANDLES.c.mode.label("handle_mode"),
+        HANDLES.c.secret_hash,
+        SESSIONS.c.browser,
+        SESSIONS.c.person.label("session_person"),
+    )
+    .join(HANDLES, HANDLES.c.jti == CHALLENGES.c.jti)
+    .join(SESSIONS, SESSIONS.c.session_id == CHALLENGES.c.session_id)
+    .where(
+        HANDLES.c.handle_hash == given(HANDLES.c.handle_hash), HANDLES.c.expires_at > given(HANDLES.c.expires_at, "now")
+    )
+)
+_FETCH: Final = Statement(
+    update(CHALLENGES)
+    .where(CHALLENGES.c.jti == given(CHALLENGES.c.jti), CHALLENGES.c.state == "waiting")
+    .values({"state": "fetched"} | {name: given(CHALLENGES.c[name]) for name in _WHEN_FETCHED})
+)
+_END_OTHER_HANDLES: Final = Statement(
+    update(HANDLES)
+    .where(HANDLES.c.jti == given(HANDLES.c.jti), HANDLES.c.mode != given(HANDLES.c.mode))
+    .values(expires_at=0)
+)
+_FIND_SESSION: Final = Statement(
+    select(SESSIONS.c.session_id).where(
+        SESSIONS.c.session_id == given(SESSIONS.c.session_id),
+        SESSIONS.c.secret_hash == given(SESSIONS.c.secret_hash),
+        SESSIONS.c.expires_at > given(SESSIONS.c.expires_at, "now"),
+        SESSIONS.c.ended_at.is_(None),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,53 +95,41 @@ def begin_challenge(
 ) -> str:
     """Store a challenge that waits for an agent; its `jti`."""
     jti = secrets.token_urlsafe(24)
-    row = {
-        "jti": jti,
-        "request_id": request_id,
-        "session_id": session.session_id,
-        "client_id": client_id,
-        "session_hash": session.secret_hash,
-        "code": f"{secrets.randbelow(_CODE_BOUND):06}",
-        "ctx_salt": secrets.token_bytes(32),
-        "leaf_salt": secrets.token_bytes(32),
-        "state": "waiting",
-        "tries_left": login.max_failures,
-        "created_at": now,
-        "expires_at": now + login.request_s,
-    }
-    connection.execute(insert(CHALLENGES).values(row))
+    _BEGIN.changed(
+        connection,
+        jti=jti,
+        request_id=request_id,
+        session_id=session.session_id,
+        client_id=client_id,
+        session_hash=session.secret_hash,
+        code=f"{secrets.randbelow(_CODE_BOUND):06}",
+        ctx_salt=secrets.token_bytes(32),
+        leaf_salt=secrets.token_bytes(32),
+        state="waiting",
+        tries_left=login.max_failures,
+        created_at=now,
+        expires_at=now + login.request_s,
+    )
     return jti
 
 
 def add_handle(connection: Connection, jti: str, mode: str, expires_at: int) -> FreshHandle:
     """A handle that leads an agent to this challenge, in this mode, until then."""
     fresh = FreshHandle(secrets.token_urlsafe(24), secrets.token_urlsafe(24) if mode == LOCAL else "")
-    row = {
-        "handle_hash": base64url.digest(fresh.handle),
-        "jti": jti,
-        "mode": mode,
-        "secret_hash": base64url.digest(fresh.secret) if fresh.secret else None,
-        "expires_at": expires_at,
-    }
-    connection.execute(insert(HANDLES).values(row))
+    _ADD_HANDLE.changed(
+        connection,
+        handle_hash=base64url.digest(fresh.handle),
+        jti=jti,
+        mode=mode,
+        secret_hash=base64url.digest(fresh.secret) if fresh.secret else None,
+        expires_at=expires_at,
+    )
     return fresh
 
 
-def find_by_handle(connection: Connection, handle: str, local_secret: str | None, now: int) -> tuple[Any, str]:
+def find_by_handle(connection: Connection, handle: str, local_secret: str | None, now: int) -> tuple[Row, str]:
     """The challenge's row and the mode that the handle decides. Raises `AgentError` 404: all refusals look alike."""
-    wanted = (
-        select(
-            CHALLENGES,
-            HANDLES.c.mode.label("handle_mode"),
-            HANDLES.c.secret_hash,
-            SESSIONS.c.browser,
-            SESSIONS.c.person.label("session_person"),
-        )
-        .join(HANDLES, HANDLES.c.jti == CHALLENGES.c.jti)
-        .join(SESSIONS, SESSIONS.c.session_id == CHALLENGES.c.session_id)
-        .where(HANDLES.c.handle_hash == base64url.digest(handle), HANDLES.c.expires_at > now)
-    )
-    row = connection.execute(wanted).mappings().one_or_none()
+    row = _FIND_BY_HANDLE.first(connection, handle_hash=base64url.digest(handle), now=now)
     if row is None or row["expires_at"] <= now or row["state"] not in {"waiting", "fetched"}:
         raise unknown_challenge()
     if row["secret_hash"] != (base64url.digest(local_secret) if local_secret is not None else None):
@@ -132,25 +157,21 @@ def fetch(  # noqa: PLR0917  what a challenge is made of
             raise _taken()
         return dict(row["fetched"])
     content = _content(row, mode, request, client, agent, language, now, login)
-    bound = connection.execute(
-        update(CHALLENGES)
-        .where(CHALLENGES.c.jti == row["jti"], CHALLENGES.c.state == "waiting")
-        .values(
-            state="fetched",
-            mode=mode,
-            identity=agent.identity.identity,
-            person=agent.person,
-            agent=agent.agent_id,
-            fetched=content,
-            issued_at=now,
-            expires_at=now + login.challenge_s,
-        )
+    bound = _FETCH.changed(
+        connection,
+        jti=row["jti"],
+        mode=mode,
+        identity=agent.identity.identity,
+        person=agent.person,
+        agent=agent.agent_id,
+        fetched=content,
+        issued_at=now,
+        expires_at=now + login.challenge_s,
     )
-    if bound.rowcount != 1:
+    if bound != 1:
         raise _taken()
     # The handle that was used stays, so that the same agent may fetch again; what else was shown is dead.
-    others = HANDLES.c.jti == row["jti"], HANDLES.c.mode != mode
-    connection.execute(update(HANDLES).where(*others).values(expires_at=0))
+    _END_OTHER_HANDLES.changed(connection, jti=row["jti"], mode=mode)
     return content
 
 
@@ -234,15 +255,8 @@ def encrypt_for(agent_jwk: Mapping[str, Any], kid: str, challenge: Mapping[str, 
 
 def is_session_waiting(connection: Connection, row: Mapping[str, Any], now: int) -> bool:
     """Whether the browser that began the challenge still has the session it began it with."""
-    found = connection.execute(
-        select(SESSIONS.c.session_id).where(
-            SESSIONS.c.session_id == row["session_id"],
-            SESSIONS.c.secret_hash == row["session_hash"],
-            SESSIONS.c.expires_at > now,
-            SESSIONS.c.ended_at.is_(None),
-        )
-    )
-    return found.first() is not None
+    found = _FIND_SESSION.first(connection, session_id=row["session_id"], secret_hash=row["session_hash"], now=now)
+    return found is not None
 
 
 def refuse(connection: Connection, jti: str, agent_id: str, now: int) -> bool:

@@ -27,9 +27,46 @@ from identity_oidc.logout.ending import end_session
 from identity_oidc.ports import IdentityId
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import APPROVALS, CHALLENGES, CLIENT_SESSIONS, REQUESTS
+from identity_oidc.store.statement import Row, Statement, given, insertion
 from identity_oidc.tokens.codes import ClientSession, issue_code
 
 COMPLETION_S: Final = 60
+_LAST_APPROVAL: Final = ("sub", "grant_id", "acr", "auth_time", "approval", "single_sign_on_until")
+_MINE: Final = (
+    CLIENT_SESSIONS.c.session_id == given(CLIENT_SESSIONS.c.session_id),
+    CLIENT_SESSIONS.c.client_id == given(CLIENT_SESSIONS.c.client_id),
+)
+_FIND_BY_TOKEN: Final = Statement(
+    select(CHALLENGES).where(CHALLENGES.c.completion_hash == given(CHALLENGES.c.completion_hash))
+)
+_USE: Final = Statement(
+    update(CHALLENGES)
+    .where(
+        CHALLENGES.c.jti == given(CHALLENGES.c.jti),
+        CHALLENGES.c.state == "approved",
+        CHALLENGES.c.approved_at > given(CHALLENGES.c.approved_at, "after"),
+    )
+    .values(state="completed", completion_hash=None)
+)
+_COMPLETE_REQUEST: Final = Statement(
+    update(REQUESTS)
+    .where(REQUESTS.c.request_id == given(REQUESTS.c.request_id))
+    .values(completed_at=given(REQUESTS.c.completed_at, "now"))
+)
+_FIND_SID: Final = Statement(select(CLIENT_SESSIONS.c.sid).where(*_MINE))
+_BEGIN_CLIENT_SESSION: Final = Statement(insertion(CLIENT_SESSIONS, "ended_at"))
+_RENEW_CLIENT_SESSION: Final = Statement(
+    update(CLIENT_SESSIONS)
+    .where(*_MINE)
+    .values({"ended_at": None} | {name: given(CLIENT_SESSIONS.c[name]) for name in _LAST_APPROVAL})
+)
+_FIND_SINGLE_SIGN_ON: Final = Statement(
+    select(CLIENT_SESSIONS).where(
+        *_MINE,
+        CLIENT_SESSIONS.c.ended_at.is_(None),
+        CLIENT_SESSIONS.c.single_sign_on_until > given(CLIENT_SESSIONS.c.single_sign_on_until, "now"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +77,9 @@ class Completed:
     session: BrowserSession
 
 
-def find_by_token(connection: Connection, token: str) -> Mapping[str, Any] | None:
+def find_by_token(connection: Connection, token: str) -> Row | None:
     """The challenge of a one-time completion address."""
-    wanted = select(CHALLENGES).where(CHALLENGES.c.completion_hash == base64url.digest(token))
-    found: Any = connection.execute(wanted).mappings().one_or_none()
-    return found if found is None else dict(found)
+    return _FIND_BY_TOKEN.first(connection, completion_hash=base64url.digest(token))
 
 
 def complete(  # noqa: PLR0917  what a login is made of
@@ -62,16 +97,7 @@ def complete(  # noqa: PLR0917  what a login is made of
     """
     if (challenge["session_id"], challenge["session_hash"]) != (session.session_id, session.secret_hash):  # 1
         raise PageError("This login was begun in another browser. Begin it again in this one.")
-    used = connection.execute(  # 2
-        update(CHALLENGES)
-        .where(
-            CHALLENGES.c.jti == challenge["jti"],
-            CHALLENGES.c.state == "approved",
-            CHALLENGES.c.approved_at > now - COMPLETION_S,
-        )
-        .values(state="completed", completion_hash=None)
-    )
-    if used.rowcount != 1:
+    if _USE.changed(connection, jti=challenge["jti"], after=now - COMPLETION_S) != 1:  # 2
         raise PageError("This login was completed before, or has run out. Go back to the app and begin it again.")
     identity, person = IdentityId(challenge["identity"]), str(challenge["person"])  # 3
     asked = challenge["fetched"]["request"]
@@ -86,9 +112,7 @@ def complete(  # noqa: PLR0917  what a login is made of
     grant = store_grant(connection, challenge, client, now)
     own = _client_session(connection, logged_in, grant, challenge, now)
     code = issue_code(connection, request, grant, identity, own, now, login.code_s)
-    connection.execute(
-        update(REQUESTS).where(REQUESTS.c.request_id == challenge["request_id"]).values(completed_at=now)
-    )
+    _COMPLETE_REQUEST.changed(connection, request_id=challenge["request_id"], now=now)
     record_act(connection, now, "login", challenge=challenge["jti"], client=client.client_id, acr=own.acr)
     return Completed(code, logged_in)
 
@@ -106,13 +130,7 @@ def single_sign_on(
     """
     if session.identity is None or is_blocked(connection, session.identity, request.client_id):
         return None
-    own_row = select(CLIENT_SESSIONS).where(
-        CLIENT_SESSIONS.c.session_id == session.session_id,
-        CLIENT_SESSIONS.c.client_id == request.client_id,
-        CLIENT_SESSIONS.c.ended_at.is_(None),
-        CLIENT_SESSIONS.c.single_sign_on_until > now,
-    )
-    row = connection.execute(own_row).mappings().one_or_none()
+    row = _FIND_SINGLE_SIGN_ON.first(connection, session_id=session.session_id, client_id=request.client_id, now=now)
     grant = None if row is None else find_grant(connection, row["grant_id"], now)
     if row is None or grant is None or not grant.covers(request.items) or _is_wider(connection, request, row):
         return None
@@ -149,16 +167,14 @@ def _client_session(
         "auth_time": now // 60 * 60,
         "approval": challenge["jti"],
         "single_sign_on_until": now + asked["sso_seconds"],
-        "ended_at": None,
     }
-    mine = CLIENT_SESSIONS.c.session_id == session.session_id, CLIENT_SESSIONS.c.client_id == grant.client_id
-    sid = connection.execute(select(CLIENT_SESSIONS.c.sid).where(*mine)).scalar()
-    if sid is None:
-        sid = secrets.token_urlsafe(18)
-        row = {"sid": sid, "session_id": session.session_id, "client_id": grant.client_id, "created_at": now}
-        connection.execute(CLIENT_SESSIONS.insert().values(row | values))
+    mine = {"session_id": session.session_id, "client_id": grant.client_id}
+    found = _FIND_SID.first(connection, **mine)
+    sid = secrets.token_urlsafe(18) if found is None else str(found["sid"])
+    if found is None:
+        _BEGIN_CLIENT_SESSION.changed(connection, sid=sid, created_at=now, **mine, **values)
     else:
-        connection.execute(update(CLIENT_SESSIONS).where(*mine).values(values))
+        _RENEW_CLIENT_SESSION.changed(connection, **mine, **values)
     return ClientSession(
-        str(sid), session.session_id, grant.client_id, grant.sub, asked["acr"], now // 60 * 60, challenge["jti"]
+        sid, session.session_id, grant.client_id, grant.sub, asked["acr"], now // 60 * 60, challenge["jti"]
     )

@@ -33,8 +33,27 @@ from identity_oidc.ports import IdentityState, LedgerIdentity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import APPROVALS, BLOCKED_APPS, CHALLENGES, REQUESTS
+from identity_oidc.store.statement import Statement, given, insertion
 from identity_oidc.subject import subject_for
 
+# Locked, so that guesses of a code are counted one after the other; SQLite's writers are alone anyway.
+_FIND: Final = Statement(select(CHALLENGES).where(CHALLENGES.c.jti == given(CHALLENGES.c.jti)).with_for_update())
+_FIND_REQUEST: Final = Statement(
+    select(REQUESTS.c.parameters).where(REQUESTS.c.request_id == given(REQUESTS.c.request_id))
+)
+_CONSUME: Final = Statement(
+    update(CHALLENGES)
+    .where(
+        CHALLENGES.c.jti == given(CHALLENGES.c.jti),
+        CHALLENGES.c.state == "fetched",
+        CHALLENGES.c.expires_at > given(CHALLENGES.c.expires_at, "now"),
+    )
+    .values(
+        {"state": "approved"}
+        | {name: given(CHALLENGES.c[name]) for name in ("approved_at", "granted", "completion_hash")}
+    )
+)
+_KEEP: Final = Statement(insertion(APPROVALS))
 _CONSUMING: Final = frozenset({"malformed-approval", "context-mismatch", "signature-invalid"})
 
 
@@ -54,10 +73,10 @@ def fetch_challenge(
         if is_blocked(connection, agent.identity, row["client_id"]):
             raise challenges.unknown_challenge()
         client = provider.find_client(row["client_id"])
-        stored = connection.execute(select(REQUESTS.c.parameters).where(REQUESTS.c.request_id == row["request_id"]))
-        if client is None:
+        stored = _FIND_REQUEST.first(connection, request_id=row["request_id"])
+        if client is None or stored is None:
             raise challenges.unknown_challenge()
-        request = AuthorizationRequest.from_content(stored.scalar_one())
+        request = AuthorizationRequest.from_content(stored["parameters"])
         acr = acr_of(mode, identity)
         if request.is_acr_essential and not any(satisfies(acr, wanted) for wanted in request.acr_values):
             raise AgentError(403, "acr-not-reached", "the app wants a stronger login than this way and card give")
@@ -90,37 +109,30 @@ def approve(
 
     A refusal by step 5, 6 or 7 uses the challenge up; a wrong code takes one of its tries.
     """
+    word = _word_of_ledger(provider, agent)  # asked before anything is locked; it counts when its turn has come
+    token = None
     with provider.database.writing() as connection:
         note_agent(connection, agent, proof, now)
         row = _waiting(connection, agent, jti, now)  # 1, 2, 3
-        wrong = _check_code(connection, row, code)  # 4
-    if wrong is not None:
-        raise wrong
-    stored = StoredChallenge.of(row)
-    try:
-        jws = parse_approval(  # 5
-            handed_in, stored, provider.config.issuer, now, provider.config.login.clock_skew_s
-        )
-        approval = verify_context(jws, handed_in, stored)  # 6
-        identity = ask_ledger(provider, agent.identity)
-        verify_signature(approval, identity)  # 7
-    except AgentError as error:
-        if error.problem in _CONSUMING:
-            _fail(provider, jti, error.problem, now)
-        raise
-    if identity is None:
-        raise AgentError(400, "signature-invalid", "the ledger holds no key of this identity")
-    verify_identity(  # 8
-        identity, provider.config.ledger.max_age_s, accept_emulators=provider.config.ledger.accept_emulators
-    )
-    return _consume(provider, agent, row, approval, identity, now)  # 9
+        refusal = _check_code(connection, row, code)  # 4
+        if refusal is None:
+            try:
+                approval, identity = _verify(provider, row, handed_in, word, now)  # 5, 6, 7, 8
+                token = _consume(connection, agent, row, approval, identity, now)  # 9
+            except AgentError as error:
+                refusal = error
+                if error.problem in _CONSUMING:
+                    _fail(connection, jti, error.problem, now)
+    if refusal is not None:  # raised when what it took is on disk
+        raise refusal
+    return token
 
 
 def refuse(provider: Provider, agent: Agent, proof: Proof, jti: str, *, reason: str, now: int) -> None:
     """Take the person's no. Raises `AgentError` unknown-challenge."""
     with provider.database.writing() as connection:
         note_agent(connection, agent, proof, now)
-        row = _row(connection, jti)
+        row = _FIND.first(connection, jti=jti)
         if row is None or not challenges.refuse(connection, jti, agent.agent_id, now):
             raise challenges.unknown_challenge()
         record_act(connection, now, "login-refused", challenge=jti, reason=reason)
@@ -130,7 +142,7 @@ def refuse(provider: Provider, agent: Agent, proof: Proof, jti: str, *, reason: 
 
 
 def _waiting(connection: Connection, agent: Agent, jti: str, now: int) -> Mapping[str, Any]:
-    row = _row(connection, jti)
+    row = _FIND.first(connection, jti=jti)
     if row is None or row["agent"] != agent.agent_id or row["state"] != "fetched":  # 1
         raise challenges.unknown_challenge()
     if row["expires_at"] <= now:  # 2
@@ -154,15 +166,45 @@ def _check_code(connection: Connection, row: Mapping[str, Any], code: str) -> Ag
     return AgentError(422, "wrong-code", "the code is not the one that the page shows", tries_left=max(left, 0))
 
 
-def _fail(provider: Provider, jti: str, problem: str, now: int) -> None:
-    with provider.database.writing() as connection:
-        mine = CHALLENGES.c.jti == jti, CHALLENGES.c.state == "fetched"
-        connection.execute(update(CHALLENGES).where(*mine).values(state="failed"))
-        record_act(connection, now, "approval-refused", challenge=jti, problem=problem)
+def _word_of_ledger(provider: Provider, agent: Agent) -> LedgerIdentity | AgentError | None:
+    try:
+        return ask_ledger(provider, agent.identity)
+    except AgentError as error:
+        return error
+
+
+def _verify(
+    provider: Provider,
+    row: Mapping[str, Any],
+    handed_in: HandedIn,
+    word: LedgerIdentity | AgentError | None,
+    now: int,
+) -> tuple[Approval, LedgerIdentity]:
+    """Steps 5 to 8. Raises `AgentError`."""
+    stored = StoredChallenge.of(row)
+    jws = parse_approval(  # 5
+        handed_in, stored, provider.config.issuer, now, provider.config.login.clock_skew_s
+    )
+    approval = verify_context(jws, handed_in, stored)  # 6
+    if isinstance(word, AgentError):
+        raise word
+    verify_signature(approval, word)  # 7
+    if word is None:
+        raise AgentError(400, "signature-invalid", "the ledger holds no key of this identity")
+    verify_identity(  # 8
+        word, provider.config.ledger.max_age_s, accept_emulators=provider.config.ledger.accept_emulators
+    )
+    return approval, word
+
+
+def _fail(connection: Connection, jti: str, problem: str, now: int) -> None:
+    mine = CHALLENGES.c.jti == jti, CHALLENGES.c.state == "fetched"
+    connection.execute(update(CHALLENGES).where(*mine).values(state="failed"))
+    record_act(connection, now, "approval-refused", challenge=jti, problem=problem)
 
 
 def _consume(  # noqa: PLR0917  one caller's locals
-    provider: Provider,
+    connection: Connection,
     agent: Agent,
     row: Mapping[str, Any],
     approval: Approval,
@@ -172,44 +214,34 @@ def _consume(  # noqa: PLR0917  one caller's locals
     """Step 9, in one transaction with the record of the approval. Raises `AgentError` for who loses a race."""
     token = secrets.token_urlsafe(24) if row["mode"] == challenges.LOCAL else None
     acr = row["fetched"]["request"]["acr"]
-    with provider.database.writing() as connection:
-        consumed = connection.execute(
-            update(CHALLENGES)
-            .where(CHALLENGES.c.jti == row["jti"], CHALLENGES.c.state == "fetched", CHALLENGES.c.expires_at > now)
-            .values(
-                state="approved",
-                approved_at=now,
-                granted=list(approval.granted),
-                completion_hash=base64url.digest(token) if token else None,
-            )
-        )
-        if consumed.rowcount != 1:
-            raise challenges.unknown_challenge()
-        record = {
-            "jti": row["jti"],
-            "identity": identity.identity,
-            "client_id": row["client_id"],
-            "agent": agent.agent_id,
-            "jws": _text_of(approval),
-            "context": approval.context.decode("utf-8"),
-            "ctx_salt": row["ctx_salt"],
-            "leaf_salt": row["leaf_salt"],
-            "public_key": identity.public_key,
-            "block": identity.block,
-            "acr": acr,
-            "approved_at": now,
-        }
-        connection.execute(insert(APPROVALS).values(record))
-        record_act(connection, now, "approval-taken", challenge=row["jti"], block=identity.block, acr=acr)
+    consumed = _CONSUME.changed(
+        connection,
+        jti=row["jti"],
+        now=now,
+        approved_at=now,
+        granted=list(approval.granted),
+        completion_hash=base64url.digest(token) if token else None,
+    )
+    if consumed != 1:
+        raise challenges.unknown_challenge()
+    _KEEP.changed(
+        connection,
+        jti=row["jti"],
+        identity=identity.identity,
+        client_id=row["client_id"],
+        agent=agent.agent_id,
+        jws=_text_of(approval),
+        context=approval.context.decode("utf-8"),
+        ctx_salt=row["ctx_salt"],
+        leaf_salt=row["leaf_salt"],
+        public_key=identity.public_key,
+        block=identity.block,
+        acr=acr,
+        approved_at=now,
+    )
+    record_act(connection, now, "approval-taken", challenge=row["jti"], block=identity.block, acr=acr)
     return token
 
 
 def _text_of(approval: Approval) -> str:
     return f"{approval.jws.signing_input.decode('ascii')}.{base64url.encode(approval.jws.signature)}"
-
-
-def _row(connection: Connection, jti: str) -> Mapping[str, Any] | None:
-    # Locked, so that guesses of a code are counted one after the other; SQLite's writers are alone anyway.
-    wanted = select(CHALLENGES).where(CHALLENGES.c.jti == jti).with_for_update()
-    found: Any = connection.execute(wanted).mappings().one_or_none()
-    return None if found is None else dict(found)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from identity_oidc import base64url
 from identity_oidc.ports import IdentityId
 from identity_oidc.store.schema import SESSIONS
+from identity_oidc.store.statement import Statement, given, insertion
 
 COOKIE: Final = "__Host-tally-session"
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -25,6 +26,22 @@ _SYSTEMS: Final = (
     ("Macintosh", "macOS"),
     ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
+)
+_FIND: Final = Statement(select(SESSIONS).where(SESSIONS.c.secret_hash == given(SESSIONS.c.secret_hash)))
+_BEGIN: Final = Statement(insertion(SESSIONS, "identity", "person", "auth_time", "acr", "ended_at"))
+_LOG_IN: Final = Statement(
+    update(SESSIONS)
+    .where(
+        SESSIONS.c.session_id == given(SESSIONS.c.session_id),
+        SESSIONS.c.secret_hash == given(SESSIONS.c.secret_hash, "old_secret_hash"),
+        SESSIONS.c.ended_at.is_(None),
+    )
+    .values(
+        {
+            name: given(SESSIONS.c[name])
+            for name in ("secret_hash", "identity", "person", "auth_time", "acr", "expires_at")
+        }
+    )
 )
 _BROWSERS: Final = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 
@@ -55,8 +72,7 @@ def find_session(connection: Connection, cookie: str | None, now: int) -> Browse
     """The session of a cookie; None where there is none, or it is over."""
     if cookie is None or not _SECRET.fullmatch(cookie):
         return None
-    wanted = select(SESSIONS).where(SESSIONS.c.secret_hash == base64url.digest(cookie))
-    row = connection.execute(wanted).mappings().one_or_none()
+    row = _FIND.first(connection, secret_hash=base64url.digest(cookie))
     if row is None or row["ended_at"] is not None or row["expires_at"] <= now:
         return None
     return _session(row, cookie)
@@ -65,15 +81,16 @@ def find_session(connection: Connection, cookie: str | None, now: int) -> Browse
 def begin_session(connection: Connection, user_agent: str, now: int, lifetime_s: int) -> BrowserSession:
     """A session of nobody yet."""
     session_id, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
-    row = {
-        "session_id": session_id,
-        "secret_hash": base64url.digest(secret),
-        "browser": browser_name(user_agent),
-        "created_at": now,
-        "expires_at": now + lifetime_s,
-    }
-    connection.execute(insert(SESSIONS).values(row))
-    return BrowserSession(session_id, secret, None, None, None, None, str(row["browser"]))
+    browser = browser_name(user_agent)
+    _BEGIN.changed(
+        connection,
+        session_id=session_id,
+        secret_hash=base64url.digest(secret),
+        browser=browser,
+        created_at=now,
+        expires_at=now + lifetime_s,
+    )
+    return BrowserSession(session_id, secret, None, None, None, None, browser)
 
 
 def log_in(  # noqa: PLR0917  what a login is
@@ -90,23 +107,18 @@ def log_in(  # noqa: PLR0917  what a login is
     A session of somebody else is not taken over: end it before.
     """
     secret = secrets.token_urlsafe(32)
-    changed = connection.execute(
-        update(SESSIONS)
-        .where(
-            SESSIONS.c.session_id == session.session_id,
-            SESSIONS.c.secret_hash == session.secret_hash,
-            SESSIONS.c.ended_at.is_(None),
-        )
-        .values(
-            secret_hash=base64url.digest(secret),
-            identity=identity,
-            person=person,
-            auth_time=now,
-            acr=acr,
-            expires_at=now + lifetime_s,
-        )
+    changed = _LOG_IN.changed(
+        connection,
+        session_id=session.session_id,
+        old_secret_hash=session.secret_hash,
+        secret_hash=base64url.digest(secret),
+        identity=identity,
+        person=person,
+        auth_time=now,
+        acr=acr,
+        expires_at=now + lifetime_s,
     )
-    if changed.rowcount != 1:
+    if changed != 1:
         return None
     return BrowserSession(session.session_id, secret, identity, person, now, acr, session.browser)
 

@@ -10,12 +10,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from identity_oidc import base64url
 from identity_oidc.clients import Client
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import GRANTS, RELEASES
+from identity_oidc.store.statement import Statement, given, insertion
+
+_STORE: Final = Statement(insertion(GRANTS, "withdrawn_at"))
+_FIND: Final = Statement(
+    select(GRANTS).where(
+        GRANTS.c.grant_id == given(GRANTS.c.grant_id),
+        GRANTS.c.withdrawn_at.is_(None),
+        GRANTS.c.expires_at > given(GRANTS.c.expires_at, "now"),
+    )
+)
+_RECORD_RELEASE: Final = Statement(insertion(RELEASES, "release_id"))
 
 ONCE_S: Final = 86_400
 """A grant "for this login only" ends with the session, and no later than this."""
@@ -69,7 +80,7 @@ def store_grant(connection: Connection, challenge: Mapping[str, Any], client: Cl
         "created_at": now,
         "expires_at": request["grant_expires_at"] or now + ONCE_S,
     }
-    connection.execute(insert(GRANTS).values(row))
+    _STORE.changed(connection, **row)
     return grant
 
 
@@ -84,10 +95,7 @@ def _end_wider(connection: Connection, grant: Grant, now: int) -> None:
 
 def find_grant(connection: Connection, grant_id: str, now: int) -> Grant | None:
     """A grant that was neither withdrawn nor has run out."""
-    wanted = select(GRANTS).where(
-        GRANTS.c.grant_id == grant_id, GRANTS.c.withdrawn_at.is_(None), GRANTS.c.expires_at > now
-    )
-    row = connection.execute(wanted).mappings().one_or_none()
+    row = _FIND.first(connection, grant_id=grant_id, now=now)
     if row is None:
         return None
     return Grant(
@@ -102,14 +110,14 @@ def find_grant(connection: Connection, grant_id: str, now: int) -> Grant | None:
 
 def record_release(connection: Connection, grant: Grant, items: Collection[str], channel: str, now: int) -> None:
     """Say which data went to the app, and how; names only, never values."""
-    row = {
-        "grant_id": grant.grant_id,
-        "client_id": grant.client_id,
-        "items": sorted(items),
-        "channel": channel,
-        "released_at": now,
-    }
-    connection.execute(insert(RELEASES).values(row))
+    _RECORD_RELEASE.changed(
+        connection,
+        grant_id=grant.grant_id,
+        client_id=grant.client_id,
+        items=sorted(items),
+        channel=channel,
+        released_at=now,
+    )
 
 
 def withdraw_grants(connection: Connection, person: str, client_id: str, now: int) -> list[str]:

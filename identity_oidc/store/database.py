@@ -15,14 +15,19 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from identity_oidc.errors import ConfigurationError, StorageError
 from identity_oidc.store.schema import AUDIT, CURSORS, METADATA, SEEN
+from identity_oidc.store.statement import IGNORE_CONFLICT, Statement, insertion
 
 _BUSY_TIMEOUT_S: Final = 5
 _CONNECTIONS: Final = 24  # kept: two for each thread of a worker, and some for its duties; a new one costs 5 statements
+_STATEMENTS: Final = 256  # prepared, for each connection: more than there are
 SCHEMA_VERSION: Final = "1"
+
+_SEE_ONCE: Final = Statement(insertion(SEEN), IGNORE_CONFLICT)
+_RECORD: Final = Statement(insertion(AUDIT, "audit_id"))
 
 
 class Database:
@@ -30,6 +35,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        driver = engine.dialect.dbapi
+        self._errors = (SQLAlchemyError, *((driver.Error,) if driver is not None else ()))
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @classmethod
@@ -61,7 +68,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except self._errors as error:
             raise _unavailable(error) from None
 
     @contextmanager
@@ -70,10 +77,10 @@ class Database:
         try:
             with self._in_turn(), self.engine.connect() as connection:
                 if self._turn is not None:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    connection.connection.cursor().execute("BEGIN IMMEDIATE")
                 with _transaction(connection):
                     yield connection
-        except SQLAlchemyError as error:
+        except self._errors as error:
             raise _unavailable(error) from None
 
     def close(self) -> None:
@@ -111,33 +118,28 @@ class Database:
 
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
+    """SQLAlchemy ends a transaction only if it ran a statement of it itself (`Statement` asks the driver)."""
     try:
         yield
     except BaseException:
-        connection.rollback()
+        (connection if connection.in_transaction() else connection.connection).rollback()
         raise
-    connection.commit()
+    (connection if connection.in_transaction() else connection.connection).commit()
 
 
 def insert_once(connection: Connection, kind: str, value_hash: bytes, expires_at: int) -> bool:
     """Whether this value is seen for the first time; it is remembered until it expires."""
-    try:
-        with connection.begin_nested():
-            row = {"kind": kind, "value_hash": value_hash, "expires_at": expires_at}
-            connection.execute(insert(SEEN).values(row))
-    except IntegrityError:
-        return False
-    return True
+    return _SEE_ONCE.changed(connection, kind=kind, value_hash=value_hash, expires_at=expires_at) == 1
 
 
 def record_act(connection: Connection, at: int, act: str, **facts: Any) -> None:
     """Add a line to the audit log, in the transaction of the act itself. Facts name no person and hold no secret."""
-    connection.execute(insert(AUDIT).values(at=at, act=act, facts=facts))
+    _RECORD.changed(connection, at=at, act=act, facts=facts)
 
 
 def _options(backend: str) -> dict[str, Any]:
     if backend == "sqlite":
-        arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": _STATEMENTS}
         return {"connect_args": arguments, "pool_size": _CONNECTIONS}
     return {"pool_timeout": _BUSY_TIMEOUT_S}
 
@@ -152,7 +154,7 @@ def _tune_sqlite(engine: Engine) -> None:
         cursor.close()
 
 
-def _unavailable(error: SQLAlchemyError | TimeoutError) -> StorageError:
+def _unavailable(error: Exception) -> StorageError:
     return StorageError(
         "The provider's database does not answer now. Try again in a moment.", detail=type(error).__name__
     )

@@ -5,14 +5,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from identity_oidc import base64url
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.consent.grants import Grant
 from identity_oidc.store.schema import CODES, FAMILIES
+from identity_oidc.store.statement import Statement, given, insertion
+
+_STORE_FAMILY: Final = Statement(insertion(FAMILIES, "revoked_at"))
+_STORE_CODE: Final = Statement(insertion(CODES, "used_at"))
+_FIND: Final = Statement(
+    select(FAMILIES, *(each.label(f"code_{each.key}") for each in CODES.c))
+    .join(CODES, CODES.c.family_id == FAMILIES.c.family_id)
+    .where(CODES.c.code_hash == given(CODES.c.code_hash))
+)
+_USE: Final = Statement(
+    update(CODES)
+    .where(CODES.c.code_hash == given(CODES.c.code_hash), CODES.c.used_at.is_(None))
+    .values(used_at=given(CODES.c.used_at, "now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,36 +124,27 @@ def issue_code(  # noqa: PLR0917  what a code is for
         "code_challenge": request.code_challenge or None,
         "expires_at": now + lifetime_s,
     }
-    connection.execute(insert(FAMILIES).values(family))
-    connection.execute(insert(CODES).values(row))
+    _STORE_FAMILY.changed(connection, **family)
+    _STORE_CODE.changed(connection, **row)
     return code
 
 
 def find_code(connection: Connection, code: str) -> Code | None:
     """A code that was issued, used or not."""
-    wanted = (
-        select(CODES, FAMILIES)
-        .join(FAMILIES, FAMILIES.c.family_id == CODES.c.family_id)
-        .where(CODES.c.code_hash == base64url.digest(code))
-    )
-    row = connection.execute(wanted).one_or_none()
+    row = _FIND.first(connection, code_hash=base64url.digest(code))
     if row is None:
         return None
-    split = len(CODES.c)
-    own = dict(zip(CODES.c.keys(), row[:split], strict=True))
-    family = Family.of(dict(zip(FAMILIES.c.keys(), row[split:], strict=True)))
     return Code(
-        code_hash=own["code_hash"],
-        client_id=own["client_id"],
-        redirect_uri=own["redirect_uri"],
-        code_challenge=own["code_challenge"],
-        expires_at=own["expires_at"],
-        used_at=own["used_at"],
-        family=family,
+        code_hash=row["code_code_hash"],
+        client_id=row["code_client_id"],
+        redirect_uri=row["code_redirect_uri"],
+        code_challenge=row["code_code_challenge"],
+        expires_at=row["code_expires_at"],
+        used_at=row["code_used_at"],
+        family=Family.of(row),
     )
 
 
 def use_code(connection: Connection, code: Code, now: int) -> bool:
     """Whether this was the first use."""
-    mine = CODES.c.code_hash == code.code_hash, CODES.c.used_at.is_(None)
-    return bool(connection.execute(update(CODES).where(*mine).values(used_at=now)).rowcount == 1)
+    return _USE.changed(connection, code_hash=code.code_hash, now=now) == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from identity_oidc.authentication.challenge import begin_challenge
 from identity_oidc.authentication.completion import single_sign_on
@@ -19,10 +19,12 @@ from identity_oidc.errors import AuthorizationError, LedgerStaleError, PageError
 from identity_oidc.grants.still_active import is_still_active
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import REQUESTS
+from identity_oidc.store.statement import Statement, insertion
 from identity_oidc.tokens.id_token import read_own_id_token
 from identity_oidc.views.web import browser_session, code_to_app, provider, redirect, set_session_cookie, to_app
 
 authorize = Blueprint("authorize", __name__)
+_STORE = Statement(insertion(REQUESTS, "completed_at"))
 _MAX_POSTED_CHARS = 8_192
 _LOGIN_PROMPTS = frozenset({"login", "consent", "select_account"})
 
@@ -79,15 +81,15 @@ def _store(
     connection: Connection, parts: Provider, asked: AuthorizationRequest, session: BrowserSession, now: int
 ) -> str:
     request_id = secrets.token_urlsafe(18)
-    row = {
-        "request_id": request_id,
-        "session_id": session.session_id,
-        "client_id": asked.client_id,
-        "parameters": asked.content(),
-        "created_at": now,
-        "expires_at": now + parts.config.login.request_s,
-    }
-    connection.execute(insert(REQUESTS).values(row))
+    _STORE.changed(
+        connection,
+        request_id=request_id,
+        session_id=session.session_id,
+        client_id=asked.client_id,
+        parameters=asked.content(),
+        created_at=now,
+        expires_at=now + parts.config.login.request_s,
+    )
     begin_challenge(connection, request_id, asked.client_id, session, now=now, login=parts.config.login)
     return request_id
 
