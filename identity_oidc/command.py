@@ -17,7 +17,8 @@ from identity_oidc.errors import InputError, NotFoundError, ProviderError
 JSON_KEY: Final = "identity_oidc.json"
 EXIT_CODES: Final = (
     "\b\nExit codes:\n  0    done\n  2    wrong usage\n  65   an input is not of the form asked for\n"
-    "  66   no such thing\n  70   a defect of this program\n  74   a file or database could not be read or written\n"
+    "  66   no such thing\n  69   the token with the signing keys does not sign\n"
+    "  70   a defect of this program\n  74   a file or database could not be read or written\n"
     "  75   what is known of the ledger is too old\n  78   a setting is missing or wrong"
 )
 
@@ -175,7 +176,10 @@ def keys() -> None:
 @click.option("--at-once", is_flag=True, help="The old key is no longer trusted: end it now.")
 @provider_command
 def new_key(config: ProviderConfig, *, algorithm: tuple[str, ...], at_once: bool, as_json: bool) -> None:
-    """Make a key of each algorithm, and end its predecessor when it takes over."""
+    """Make a key of each algorithm, and end its predecessor when it takes over.
+
+    It is a file of [keys] directory or, with pkcs11_module, a key that never leaves that token.
+    """
     from identity_oidc.tokens.key_ring import ALGORITHMS, rotate
 
     made = [rotate(config.keys, time.time, each, at_once=at_once) for each in algorithm or ALGORITHMS]
@@ -196,7 +200,7 @@ def list_keys(config: ProviderConfig, *, as_json: bool) -> None:
         raise NotFoundError(f"{config.keys.directory} has no keys: make them with `tally oidc keys new`") from error
     content = [{name: getattr(entry, name) for name in entry.__slots__} for entry in entries]
     text = "\n".join(
-        f"{entry.kid}\t{entry.algorithm}\tfrom {_time(entry.signs_from)}"
+        f"{entry.kid}\t{entry.algorithm}\t{'token' if entry.token_id else 'file'}\tfrom {_time(entry.signs_from)}"
         + (f"\tuntil {_time(entry.signs_until)}" if entry.signs_until else "")
         for entry in entries
     )

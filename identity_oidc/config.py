@@ -42,10 +42,16 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """[keys]. A key is published `publish_before_s` before it signs, and `keep_after_s` after it signed last."""
+    """[keys]. A key is published `publish_before_s` before it signs, and `keep_after_s` after it signed last.
+
+    With `pkcs11_module` new keys are made in the token of that label; `pkcs11_pin_file` has mode 0600.
+    """
 
     directory: Path = Path("keys")
     passphrase_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = "tally"  # noqa: S105  a label
+    pkcs11_pin_file: Path | None = None
     publish_before_s: int = 3_600
     keep_after_s: int = 7_200
     look_every_s: int = 5
@@ -172,6 +178,8 @@ class ProviderConfig:
         for key, value, least, most in bounds:
             if not least <= value <= most:
                 raise ConfigurationError(f"{self.path}: {key} is {value:g} and must be from {least:g} to {most:g}")
+        if (self.keys.pkcs11_module is None) != (self.keys.pkcs11_pin_file is None):
+            raise ConfigurationError(f"{self.path}: keys.pkcs11_module and keys.pkcs11_pin_file go together: give both")
         for network in (*self.egress.private_networks, *self.provider.trusted_proxies):
             try:
                 ipaddress.ip_network(network)

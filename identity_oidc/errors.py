@@ -60,6 +60,14 @@ class StorageError(ProviderError):
     exit_code = 74
 
 
+class KeyTokenError(ProviderError):
+    """The token with the signing keys does not sign: nothing is issued."""
+
+    code = "key-token"
+    http_status = 503
+    exit_code = 69
+
+
 class TooManyRequestsError(ProviderError):
     """More requests than one caller may send."""
 

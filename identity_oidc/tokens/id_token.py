@@ -12,8 +12,10 @@ from joserfc.jwk import KeySet
 
 from identity_oidc import base64url
 from identity_oidc.clients import Client
+from identity_oidc.errors import KeyTokenError
 from identity_oidc.tokens.codes import Family
 from identity_oidc.tokens.key_ring import ALGORITHMS, KeyRing
+from tally_service.key_token import TokenError
 
 
 def make_id_token(  # noqa: PLR0917  what a token says
@@ -45,10 +47,13 @@ def make_id_token(  # noqa: PLR0917  what a token says
 
 
 def sign(keys: KeyRing, algorithm: str, typ: str, claims: Mapping[str, Any]) -> str:
-    """A compact JWS by the key that signs now."""
+    """A compact JWS by the key that signs now. Raises `ConfigurationError` without one, `KeyTokenError`."""
     signing = keys.signing_key(algorithm)
     header = {"alg": algorithm, "kid": signing.entry.kid, "typ": typ}
-    return jwt.encode(header, dict(claims), signing.key, algorithms=[algorithm])
+    try:
+        return jwt.encode(header, dict(claims), signing.key, algorithms=[algorithm])
+    except TokenError as error:
+        raise KeyTokenError("The provider cannot sign now. Try again later.", detail=error.message) from error
 
 
 def read_own_id_token(keys: KeyRing, issuer: str, text: str) -> dict[str, Any] | None:

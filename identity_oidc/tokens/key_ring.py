@@ -1,4 +1,5 @@
-"""The provider's signing keys: one file each, and `keys.json` that says from when to when each signs and is published.
+"""The provider's signing keys, in files or a token, and `keys.json` that says from when to when each signs and is
+published.
 
 A key is published before it signs, and after it signed for the last time: whoever keeps our JWKS for a while never
 misses one. A running provider looks at `keys.json` again every few seconds.
@@ -13,34 +14,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from joserfc.jwk import ECKey, KeyParameters, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from identity_oidc.config import KeySettings
 from identity_oidc.errors import ConfigurationError, InputError, StorageError
 from identity_oidc.ports import Clock
+from identity_oidc.tokens.key_place import create_key, load_key, read_passphrase, store, try_key
 
 LIST_FILE: Final = "keys.json"
 ALGORITHMS: Final = ("ES256", "RS256")
-_RSA_BITS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """A line of keys.json; times in seconds since 1970. `signs_until` is None for a key without a successor."""
+    """A line of keys.json; times in seconds since 1970. `signs_until` is None for a key without a successor.
+
+    `token_id` is the CKA_ID, in hexadecimal, of a key in a PKCS#11 token; None for a file.
+    """
 
     kid: str
     algorithm: str
     created_at: int
     signs_from: int
     signs_until: int | None = None
+    token_id: str | None = None
 
     def is_published(self, now: float, keep_after_s: int) -> bool:
         return self.signs_until is None or now < self.signs_until + keep_after_s
@@ -73,10 +70,11 @@ class KeyRing:
 
     @classmethod
     def open(cls, settings: KeySettings, clock: Clock) -> Self:
-        """Load all keys. Raises `ConfigurationError` where there is none that signs, or one cannot be read."""
+        """Load all keys. Raises `ConfigurationError` where there is none that signs, or one cannot be read, and
+        `KeyTokenError` where its token does not sign."""
         ring = cls(settings, clock)
         for algorithm in ALGORITHMS:
-            ring.signing_key(algorithm)
+            try_key(ring.signing_key(algorithm).key)
         return ring
 
     def signing_key(self, algorithm: str) -> SigningKey:
@@ -118,7 +116,7 @@ class KeyRing:
                 self._keys = {
                     entry.kid: replace(known, entry=entry)
                     if (known := self._keys.get(entry.kid))
-                    else _load(self._settings.directory, entry, passphrase)
+                    else _load(self._settings, entry, passphrase)
                     for entry in entries
                 }
             except OSError as error:
@@ -134,7 +132,7 @@ def rotate(settings: KeySettings, clock: Clock, algorithm: str, *, at_once: bool
     """Make a key that signs after `publish_before_s` (the first one: now), and end its predecessor then.
 
     `at_once` is for a key that is no longer trusted: its predecessors are not published any more.
-    Raises `InputError` for an algorithm that is not ours, `StorageError`.
+    Raises `InputError` for an algorithm that is not ours, `StorageError`, `KeyTokenError`.
     """
     if algorithm not in ALGORITHMS:
         raise InputError(f"{algorithm!r} is no algorithm for keys here: {' or '.join(ALGORITHMS)}")
@@ -144,15 +142,15 @@ def rotate(settings: KeySettings, clock: Clock, algorithm: str, *, at_once: bool
         entries = load_entries(settings.directory) if (settings.directory / LIST_FILE).exists() else []
         followed = any(entry.algorithm == algorithm and entry.signs_until is None for entry in entries)
         signs_from = now + settings.publish_before_s if followed and not at_once else now
-        kid = _create(settings, algorithm)
+        kid, token_id = create_key(settings, algorithm)
         entries = [
-            KeyEntry(entry.kid, entry.algorithm, entry.created_at, entry.signs_from, signs_from)
+            replace(entry, signs_until=signs_from)
             if entry.algorithm == algorithm and entry.signs_until is None
             else entry
             for entry in entries
             if entry.is_published(now, settings.keep_after_s) and not (at_once and entry.algorithm == algorithm)
         ]
-        made = KeyEntry(kid, algorithm, now, signs_from)
+        made = KeyEntry(kid, algorithm, now, signs_from, token_id=token_id)
         _store_entries(settings.directory, [*entries, made])
     except OSError as error:
         raise StorageError(f"{settings.directory} cannot be written ({error.strerror})") from error
@@ -168,29 +166,10 @@ def load_entries(directory: Path) -> list[KeyEntry]:
         raise ConfigurationError(f"{path} is damaged: bring it back from a backup") from error
 
 
-def read_passphrase(settings: KeySettings) -> bytes | None:
-    """What the key files are encrypted with; None where they are not."""
-    return settings.passphrase_file.read_bytes().strip() if settings.passphrase_file else None
-
-
-def _create(settings: KeySettings, algorithm: str) -> str:
-    key = (
-        ec.generate_private_key(ec.SECP256R1())
-        if algorithm == "ES256"
-        else rsa.generate_private_key(public_exponent=65_537, key_size=_RSA_BITS)
-    )
-    passphrase = read_passphrase(settings)
-    protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
-    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
-    kid = _import(key, algorithm).thumbprint()[:16].lstrip("-")
-    _store(settings.directory / f"{kid}.pem", content, os.O_EXCL)
-    return kid
-
-
 def _store_entries(directory: Path, entries: list[KeyEntry]) -> None:
     lines = [{name: getattr(entry, name) for name in KeyEntry.__slots__} for entry in entries]
     temporary = directory / f"{LIST_FILE}.new"
-    _store(temporary, json.dumps({"keys": lines}, indent=2).encode(), os.O_TRUNC)
+    store(temporary, json.dumps({"keys": lines}, indent=2).encode(), os.O_TRUNC)
     temporary.replace(directory / LIST_FILE)
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -199,33 +178,5 @@ def _store_entries(directory: Path, entries: list[KeyEntry]) -> None:
         os.close(descriptor)
 
 
-def _store(path: Path, content: bytes, flag: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _load(directory: Path, entry: KeyEntry, passphrase: bytes | None) -> SigningKey:
-    path = directory / f"{entry.kid}.pem"
-    try:
-        return SigningKey(
-            entry, _import(load_pem_private_key(path.read_bytes(), passphrase), entry.algorithm, entry.kid)
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"{path} is no key, or keys.passphrase_file is not the one it was made with"
-        ) from error
-
-
-def _import(key: Any, algorithm: str, kid: str | None = None) -> ECKey | RSAKey:
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    parameters: KeyParameters = {"alg": algorithm, "use": "sig"}
-    if kid:
-        parameters["kid"] = kid
-    if algorithm == "ES256" and isinstance(key, ec.EllipticCurvePrivateKey):
-        return ECKey.import_key(pem, parameters)
-    if algorithm == "RS256" and isinstance(key, rsa.RSAPrivateKey):
-        return RSAKey.import_key(pem, parameters)
-    raise ConfigurationError(f"a key file holds another kind of key than {algorithm} needs")
+def _load(settings: KeySettings, entry: KeyEntry, passphrase: bytes | None) -> SigningKey:
+    return SigningKey(entry, load_key(settings, entry.kid, entry.algorithm, entry.token_id, passphrase))

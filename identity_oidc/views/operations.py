@@ -12,6 +12,7 @@ from identity_oidc.errors import LedgerStaleError, ProviderError
 from identity_oidc.logout.follower import FOLLOWED
 from identity_oidc.metrics import Counters
 from identity_oidc.store.schema import CURSORS, LOGOUT_QUEUE, SESSIONS
+from identity_oidc.tokens.key_place import try_key
 from identity_oidc.views.web import document, provider
 
 operations = Blueprint("operations", __name__)
@@ -37,7 +38,7 @@ def ready() -> Response:
     except ProviderError:
         failing.append("database")
     try:
-        parts.keys.signing_key("ES256")
+        try_key(parts.keys.signing_key("ES256").key)
     except ProviderError:
         failing.append("keys")
     try:
