@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -22,6 +23,8 @@ from pki_chain.ports import Address
 
 _ENVIRONMENT_PREFIX = "TALLY_"
 _MAX_FILE_BYTES = 1 << 20
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,17 @@ class _Reader:
             raise self.error(key, "a list of at most 16 addresses that begin with http:// or https://")
         return tuple(value)
 
+    def networks(self, key: str) -> tuple[Network, ...]:
+        value = self.table[key]
+        try:
+            if isinstance(value, list | tuple) and len(value) <= 16 and all(isinstance(each, str) for each in value):
+                found = tuple(ip_network(each) for each in value)
+                if all(each.prefixlen for each in found):
+                    return found
+        except ValueError:  # no address, or bits beyond the prefix
+            pass
+        raise self.error(key, 'a list of at most 16 networks such as "127.0.0.1/32", none of them everybody')
+
 
 def _is_endpoint(value: object) -> bool:
     if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
@@ -224,7 +238,7 @@ class KeystoreSection:
 @dataclass(frozen=True, slots=True)
 class GatewaySection:
     """[gateway]: REST service; `relayer` is the label or address of the account that relays; `stream_port` is that of
-    the change feed as a stream, 0 for none."""
+    the change feed as a stream, 0 for none; from `trusted_proxies` X-Real-IP is believed."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -233,6 +247,10 @@ class GatewaySection:
     workers: int = 2
     token_file: Path | None = None
     stream_port: int = 0
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = "tally"  # noqa: S105 - a label
+    pkcs11_pin_file: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +319,12 @@ class MemberConfig:
             name: _section(kind, name, path, content.get(name, {}), overrides.get(name, {}))
             for name, kind in _SECTIONS.items()
         }
-        return cls(path=path, **sections)
+        config = cls(path=path, **sections)
+        if (config.gateway.pkcs11_module is None) != (config.gateway.pkcs11_pin_file is None):
+            raise ConfigurationError(
+                f"{path}: gateway.pkcs11_module and gateway.pkcs11_pin_file go together. Give both."
+            )
+        return config
 
     def load_consortium(self) -> ConsortiumFile:
         """The consortium's file, with this member's own endpoints where it names some."""
@@ -380,7 +403,7 @@ def _section(kind: type, name: str, path: Path, table: object, overrides: Mappin
 
 def _from_text(text: str, kind: str) -> Any:
     """A value of the environment as TOML would give it; what does not fit is left for the check to refuse."""
-    if kind == "tuple[str, ...]":
+    if kind.startswith("tuple["):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
         if kind == "int":
@@ -402,4 +425,6 @@ def _value(reader: _Reader, key: str, kind: str, base: Path) -> Any:
         return reader.text(key, int(most))
     if kind == "tuple[str, ...]":
         return reader.endpoints(key)
+    if kind == "tuple[Network, ...]":
+        return reader.networks(key)
     return reader.path(key, base)

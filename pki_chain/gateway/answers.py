@@ -39,7 +39,7 @@ def posted_object() -> JsonObject:
 
 
 def client() -> str:
-    """Address of the client, or of the proxy before it: no header is believed."""
+    """Address of the client, or of a proxy before it that the settings do not name."""
     return request.remote_addr or "unknown"
 
 

@@ -72,4 +72,5 @@ def create_front(config: MemberConfig, clock: Clock = time.time) -> Front:
     app = create_app(config, clock)
     parts: Services = app.extensions[EXTENSION]
     ocsp = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
-    return Front(app.wsgi_app, parts.status_answers, parts.counters, ocsp)
+    proxies = config.gateway.trusted_proxies
+    return Front(app.wsgi_app, parts.status_answers, parts.counters, ocsp, trusted_proxies=proxies)

@@ -13,16 +13,18 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from pki_chain.config import Network
 from pki_chain.errors import TallyError
 from pki_chain.gateway.freshness import cache_control
 from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.ocsp_answers import MAX_REQUEST_BYTES, REQUEST_TYPE, OcspAnswer, OcspCache, read_path
 from pki_chain.gateway.ocsp_answers import MEDIA_TYPE as OCSP_MEDIA_TYPE
 from pki_chain.gateway.problems import MEDIA_TYPE, problem
+from pki_chain.gateway.proxies import client_address
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusAnswers
 from pki_chain.status.ocsp_request import OcspRequestError
@@ -69,13 +71,16 @@ class Front:
         answers: StatusAnswers,
         counters: Counters,
         ocsp: OcspCache,
+        *,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self._application = application
         self._answers = answers
         self._counters = counters
         self._ocsp = ocsp
         self._body_timeout_s = body_timeout_s
+        self._trusted_proxies = trusted_proxies
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._arriving: Counter[str] = Counter()
 
@@ -88,6 +93,8 @@ class Front:
             if content is not None:
                 await _send(send, 200, [*content[0], _length(content[1])], content[1])
                 return
+        if self._trusted_proxies:
+            scope = {**scope, "client": (client_address(scope, self._trusted_proxies), 0)}
         try:
             if (asked := await self._ocsp_request(scope, receive)) is not None:
                 await self._send_ocsp(send, self._ocsp.answer(asked))

@@ -48,6 +48,7 @@ def test_file_and_environment(tmp_path: Path) -> None:
         "TALLY_GATEWAY_PORT": "9001",
         "TALLY_STATION_GATEWAYS": "http://127.0.0.1:2, http://127.0.0.1:3",
         "TALLY_LEDGER_TIMEOUT_S": "2.5",
+        "TALLY_GATEWAY_TRUSTED_PROXIES": "127.0.0.1, 2001:db8::/64",
         "TALLY_ANVIL": "/somewhere/anvil",
         "HOME": "/root",
     }
@@ -57,6 +58,7 @@ def test_file_and_environment(tmp_path: Path) -> None:
     assert config.ledger.timeout_s == 2.5
     assert config.ledger.endpoints == ("http://127.0.0.1:1",)
     assert config.station.gateways == ("http://127.0.0.1:2", "http://127.0.0.1:3")
+    assert [str(each) for each in config.gateway.trusted_proxies] == ["127.0.0.1/32", "2001:db8::/64"]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,11 @@ def test_file_and_environment(tmp_path: Path) -> None:
         ('[member]\nid = 1\nname = "A\\u0000"\n', {}, "member.name"),
         (LEAST + '[gateway]\nport = "9000"\n', {}, "gateway.port"),
         (LEAST + "[gateway]\nport = 65536\n", {}, "gateway.port"),
+        (LEAST + '[gateway]\ntrusted_proxies = "127.0.0.1"\n', {}, "gateway.trusted_proxies"),
+        (LEAST + '[gateway]\ntrusted_proxies = ["127.0.0.1/8"]\n', {}, "gateway.trusted_proxies"),
+        (LEAST + '[gateway]\ntrusted_proxies = ["0.0.0.0/0"]\n', {}, "gateway.trusted_proxies"),
+        (LEAST + "[gateway]\ntrusted_proxies = [1]\n", {}, "gateway.trusted_proxies"),
+        (LEAST, {"TALLY_GATEWAY_TRUSTED_PROXIES": "nginx"}, "TALLY_GATEWAY_TRUSTED_PROXIES"),
         (LEAST + "[gateway]\nprot = 1\n", {}, "gateway.prot"),
         (LEAST + "[gatway]\nport = 1\n", {}, "gatway"),
         (LEAST + "[ledger]\ntimeout_s = 0\n", {}, "ledger.timeout_s"),

@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from pki_chain.chain.typed_data import batch_digest
+from pki_chain.config import Network
 from pki_chain.gateway.front import MAX_BODIES_A_CLIENT, MAX_BODY_BYTES, Front
 from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.proxies import client_address
 from tests.gateway.conftest import Gateway
 from tests.index.recorded_ledger import certificate, certificates
 
@@ -142,6 +145,48 @@ def test_many_slow_bodies_keep_nobody_else_from_answers(front: Front, gateway: G
     assert (same_client[0], code(same_client[2])) == (503, "busy")
     assert (other_client[0], status[0], health[0], afterwards[0]) == (202, 200, 200, 202)
     assert {answer[0] for answer in slow} == {408}
+
+
+PROXIES = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/64"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "named", "expected"),
+    [
+        ("192.0.2.1", ["198.51.100.7"], "198.51.100.7"),
+        ("2001:db8::9", ["2001:db8:0:1::1"], "2001:db8:0:1::1"),
+        ("192.0.3.1", ["198.51.100.7"], "192.0.3.1"),
+        ("2001:db8:0:1::1", ["198.51.100.7"], "2001:db8:0:1::1"),
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.7", "198.51.100.8"], "192.0.2.1"),
+        ("192.0.2.1", ["198.51.100.7, 198.51.100.8"], "192.0.2.1"),
+        ("192.0.2.1", ["somebody"], "192.0.2.1"),
+        ("192.0.2.1", ["\xff"], "192.0.2.1"),
+        ("192.0.2.1", ["fe80::1%" + "a" * 100], "192.0.2.1"),
+        ("somewhere", ["198.51.100.7"], "somewhere"),
+    ],
+)
+def test_only_a_proxy_of_ours_says_who_asks(peer: str, named: list[str], expected: str) -> None:
+    headers = [(b"x-real-ip", each.encode("latin-1")) for each in named]
+    assert client_address(scope("POST", "/", client=(peer, 1), headers=headers), PROXIES) == expected
+    assert client_address(scope("POST", "/", client=(peer, 1), headers=headers), ()) == peer
+
+
+def test_a_request_from_nowhere_is_of_nobody() -> None:
+    assert client_address(scope("POST", "/", client=None), PROXIES) == "unknown"
+
+
+@pytest.mark.parametrize(("trusted", "statuses"), [(PROXIES, [400, 429, 400]), ((), [400, 429, 429])])
+def test_writes_count_for_whom_a_trusted_proxy_names(
+    front: Front, gateway: Gateway, trusted: tuple[Network, ...], statuses: list[int]
+) -> None:
+    """One write each; the third is of another client of the same proxy."""
+    gateway.services.rate_limit._burst, gateway.services.rate_limit._clock = 1, lambda: 0.0
+    front._trusted_proxies = trusted
+    for client, status in zip(("198.51.100.7", "198.51.100.7", "198.51.100.8"), statuses, strict=True):
+        headers = [(b"content-type", b"application/json"), (b"x-real-ip", client.encode())]
+        request = scope("POST", "/v1/submissions", headers=headers)
+        assert asyncio.run(ask(front, request, [{**CHUNK, "body": b"{}", "more_body": False}]))[0] == status
 
 
 def test_headers_and_path_reach_the_route(front: Front, gateway: Gateway) -> None:
