@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ LOOPBACK_HOSTS: Final = ("127.0.0.1", "[::1]")
 LANGUAGES: Final = ("en", "zh")
 MAX_REDIRECT_URI_CHARS: Final = 512
 _MAX_REGISTRATION_CHARS: Final = 65_536
+_PARSED: Final = 1_024
 _RECORD_MEMBERS: Final = frozenset(
     {
         "client_id",
@@ -142,6 +144,12 @@ class Client:
             _check_redirect_uri(uri, self.verified_domains, is_native=self.is_native)
         if self.backchannel_logout_uri and not self.backchannel_logout_uri.startswith("https://"):
             raise InputError("backchannel_logout_uri must be https")
+
+
+@lru_cache(maxsize=_PARSED)
+def parse_stored(registration: str, record: str, secret_hash: bytes | None) -> Client:
+    """As `Client.parse`, and once for one content: the row is read for each request, so what changes counts at once."""
+    return Client.parse(json.loads(registration), record, secret_hash)
 
 
 def is_loopback_variant(uri: str, registered: str) -> bool:

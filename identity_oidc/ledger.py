@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
+from http.client import HTTPException
 from typing import Any, Final
-
-import requests
 
 from identity_oidc import base64url
 from identity_oidc.config import LedgerSettings
 from identity_oidc.errors import ConfigurationError, LedgerStaleError
+from identity_oidc.kept_connection import KeptConnections
 from identity_oidc.ports import (
     Attestation,
     ChangePage,
@@ -36,11 +35,10 @@ class GatewayLedger:
         if not settings.gateways:
             raise ConfigurationError("ledger.gateways is empty: name a gateway, such as http://127.0.0.1:8080")
         self._gateways = tuple(address.rstrip("/") for address in settings.gateways)
-        self._timeout_s = settings.timeout_s
         self._max_age_s = settings.max_age_s
         token = settings.token_file.read_text("utf-8").strip() if settings.token_file else ""
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        self._local = threading.local()
+        self._connections = KeptConnections(settings.timeout_s, _MAX_ANSWER_BYTES)
 
     def identity(self, identity: IdentityId) -> LedgerIdentity | None:
         """Raises `LedgerStaleError`."""
@@ -62,8 +60,8 @@ class GatewayLedger:
         """The first answer that is fresh; None for what the ledger does not know."""
         for gateway in self._gateways:
             try:
-                status, body = self._get(gateway + path)
-            except (requests.RequestException, ValueError):
+                status, body = self._connections.get(gateway, path, self._headers)
+            except (OSError, HTTPException, ValueError):
                 continue
             try:
                 content = json.loads(body)
@@ -74,19 +72,6 @@ class GatewayLedger:
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         raise LedgerStaleError("The ledger cannot be asked now, so nobody can log in. Try again in a moment.")
-
-    def _get(self, address: str) -> tuple[int, bytes]:
-        session = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            session.trust_env = False  # no proxy by surprise
-        with session.get(
-            address, headers=self._headers, timeout=self._timeout_s, allow_redirects=False, stream=True
-        ) as answer:
-            body = answer.raw.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
-        if len(body) > _MAX_ANSWER_BYTES:
-            raise ValueError("too long")
-        return answer.status_code, body
 
 
 def _identity(identity: IdentityId, content: dict[str, Any]) -> LedgerIdentity:

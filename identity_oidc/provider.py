@@ -7,22 +7,28 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from identity_oidc.authentication.dpop import DpopVerifier, load_nonce_secret
 from identity_oidc.authentication.jws import MalformedJwsError, parse_public_jwk, require
 from identity_oidc.authentication.waiting import news_of
-from identity_oidc.clients import Client
+from identity_oidc.clients import Client, parse_stored
 from identity_oidc.config import ProviderConfig
 from identity_oidc.errors import ConfigurationError
 from identity_oidc.ports import Clock, IdentityLedger
 from identity_oidc.store.database import Database
 from identity_oidc.store.schema import CLIENTS
+from identity_oidc.store.statement import Statement, given
 from identity_oidc.subscribers.base import IdentityId as SubscriberIdentity
 from identity_oidc.subscribers.base import SubscriberBase
 from identity_oidc.tokens.key_ring import KeyRing
 
 EXTENSION: Final = "tiger-tally-oidc"
+_FIND_CLIENT: Final = Statement(
+    select(cast(CLIENTS.c.registration, Text).label("registration"), CLIENTS.c.record, CLIENTS.c.secret_hash).where(
+        CLIENTS.c.client_id == given(CLIENTS.c.client_id), CLIENTS.c.is_active
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,10 @@ class Provider:
     def find_client(self, client_id: str) -> Client | None:
         """An app that may log people in now."""
         with self.database.reading() as connection:
-            wanted = select(CLIENTS).where(CLIENTS.c.client_id == client_id, CLIENTS.c.is_active)
-            row = connection.execute(wanted).mappings().one_or_none()
+            row = _FIND_CLIENT.first(connection, client_id=client_id)
         if row is None:
             return None
-        client = Client.parse(row["registration"], row["record"], row["secret_hash"])
+        client = parse_stored(row["registration"], row["record"], row["secret_hash"])
         return client if client.record_expires_at > self.now() else None
 
     def news_of(self, waiting: Collection[str]) -> dict[str, str]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, false, select, true
+from sqlalchemy import Connection, Engine, QueuePool, bindparam, create_engine, event, false, select, true
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.sql.expression import TableClause
 
+from identity_oidc.store.statement import Statement
 from identity_oidc.subscribers.base import CLAIMS, ClaimValue, IdentityId, PersonId
 from identity_oidc.subscribers.errors import (
     SubscriberBaseUnavailableError,
@@ -40,6 +42,7 @@ from identity_oidc.subscribers.views import (
 
 _TIMEOUT_S: Final = 5
 _MOST_IDENTITIES: Final = 100
+_MOST_STATEMENTS: Final = 256
 
 
 class SqlSubscriberBase:
@@ -47,6 +50,8 @@ class SqlSubscriberBase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        driver = engine.dialect.dbapi
+        self._errors = (SQLAlchemyError, *((driver.Error,) if driver is not None else ()))
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -155,14 +160,11 @@ class SqlSubscriberBase:
     def _rows(
         self, view: TableClause, columns: Sequence[Any], wanted: Mapping[str, object], limit: int
     ) -> list[Sequence[Any]]:
-        statement = select(*columns).limit(limit)
-        for name, value in wanted.items():
-            named = view.c[name]
-            statement = statement.where(
-                named.is_(true() if value else false()) if isinstance(value, bool) else named == value
-            )
+        flags = tuple((name, value) for name, value in wanted.items() if isinstance(value, bool))
+        others = {name: value for name, value in wanted.items() if not isinstance(value, bool)}
+        statement = _statement(view, tuple(column.key for column in columns), flags, tuple(others), limit)
         with self._connection(view) as connection:
-            return [tuple(row) for row in connection.execute(statement).fetchall()]
+            return [tuple(row.values()) for row in statement.rows(connection, **others)]
 
     @contextmanager
     def _connection(self, view: TableClause) -> Iterator[Connection]:
@@ -174,13 +176,26 @@ class SqlSubscriberBase:
             raise SubscriberDataError(
                 f"{view.name} has a column of another type than docs/subscribers.md says"
             ) from None
-        except SQLAlchemyError as error:
+        except self._errors as error:
             # SQLAlchemy's text would hold the values that were asked for: only the kind of error is kept.
             raise SubscriberBaseUnavailableError(
                 f"the subscriber base does not answer for {view.name}: check that the database is up, and has this "
                 "view as docs/subscribers.md says (`tally subscribers check`)",
                 detail=type(error).__name__,
             ) from None
+
+
+@lru_cache(maxsize=_MOST_STATEMENTS)
+def _statement(
+    view: TableClause, names: tuple[str, ...], flags: tuple[tuple[str, bool], ...], others: tuple[str, ...], limit: int
+) -> Statement:
+    """One for each combination of columns that is asked for."""
+    wanted = select(*(view.c[name] for name in names)).limit(limit)
+    for name, value in flags:
+        wanted = wanted.where(view.c[name].is_(true() if value else false()))
+    for name in others:
+        wanted = wanted.where(view.c[name] == bindparam(name, type_=view.c[name].type))
+    return Statement(wanted)
 
 
 def _wrong_form(view: TableClause, name: str) -> SubscriberDataError:

@@ -23,6 +23,7 @@ from identity_oidc.consent.text import claim_label, shown_domain
 from identity_oidc.errors import AuthorizationError, PageError
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import CHALLENGES, REQUESTS
+from identity_oidc.store.statement import Statement, given
 from identity_oidc.streams import MEDIA_TYPE, WATCHED, event
 from identity_oidc.views.authorize import error_to_app
 from identity_oidc.views.web import (
@@ -39,6 +40,15 @@ from identity_oidc.views.web import (
 )
 
 login = Blueprint("login", __name__)
+_FIND = Statement(
+    select(CHALLENGES, REQUESTS.c.parameters)
+    .join(REQUESTS, REQUESTS.c.request_id == CHALLENGES.c.request_id)
+    .where(
+        REQUESTS.c.request_id == given(REQUESTS.c.request_id),
+        REQUESTS.c.expires_at > given(REQUESTS.c.expires_at, "now"),
+        REQUESTS.c.completed_at.is_(None),
+    )
+)
 _OVER = "This login has run out, or was begun in another browser. Go back to the app and begin it again."
 
 
@@ -202,16 +212,7 @@ def _waiting(connection: Connection, parts: Provider, request_id: str, *, csrf: 
     session = browser_session(connection)
     if csrf:
         session = check_csrf(session)
-    wanted = (
-        select(CHALLENGES, REQUESTS.c.parameters)
-        .join(REQUESTS, REQUESTS.c.request_id == CHALLENGES.c.request_id)
-        .where(
-            REQUESTS.c.request_id == request_id,
-            REQUESTS.c.expires_at > parts.now(),
-            REQUESTS.c.completed_at.is_(None),
-        )
-    )
-    row = connection.execute(wanted).mappings().one_or_none() if len(request_id) <= 64 else None
+    row = _FIND.first(connection, request_id=request_id, now=parts.now()) if len(request_id) <= 64 else None
     if session is None or row is None:
         raise PageError(_OVER)
     if (row["session_id"], row["session_hash"]) != (session.session_id, session.secret_hash):
@@ -220,7 +221,7 @@ def _waiting(connection: Connection, parts: Provider, request_id: str, *, csrf: 
     if client is None:
         raise PageError(_OVER)
     asked = AuthorizationRequest.from_content(row["parameters"])
-    return Waiting(request_id, asked, dict(row), client, session)
+    return Waiting(request_id, asked, row, client, session)
 
 
 def _remote_handle(connection: Connection, parts: Provider, waiting: Waiting, now: int) -> FreshHandle | None:

@@ -170,3 +170,47 @@ def test_a_token_goes_with_each_question(tmp_path: Path) -> None:
     with serving(application) as address:
         ledger_at(address, token_file=tmp_path / "token").changes("")
     assert seen == ["Bearer member-token"]
+
+
+@contextmanager
+def fickle(body: bytes) -> Iterator[tuple[str, list[int]]]:
+    """A gateway that closes each connection after its second answer, and says so to nobody; ports of who asked."""
+    asked: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            port = self.client_address[1]
+            asked.append(port)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = asked.count(port) == 2
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_connection_is_kept_and_made_anew_where_the_gateway_closed_it() -> None:
+    with fickle(json.dumps(GOOD).encode()) as (address, asked):
+        ledger = ledger_at(address)
+        for _ in range(4):
+            assert ledger.identity(IdentityId(ID)) is not None
+    assert asked[0] == asked[1] != asked[2] == asked[3]
+
+
+def test_an_answer_that_is_too_long_is_none_and_its_connection_is_not_used_again() -> None:
+    with scripted(200, b" " * ((1 << 20) + 1)) as address, pytest.raises(LedgerStaleError):
+        ledger_at(address).identity(IdentityId(ID))

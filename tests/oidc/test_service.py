@@ -55,6 +55,7 @@ def gateway_of(ledger: LedgerInMemory) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: the second would wait for a delayed ACK
 
         def do_GET(self) -> None:
             status, content = self._changes() if "/changes?" in self.path else self._identity()
