@@ -58,6 +58,7 @@ def status_key(config: MemberConfig, in_days: int, *, new: bool, as_json: bool) 
     """List the keys that sign OCSP answers, revocation lists and manifests, or add one.
 
     Relying parties need a key's certificate before it signs: the gateway's /bundles/signers.pem has it at once.
+    A new key is a file or, with [gateway] pkcs11_module, made in that token, which it never leaves.
     """
     import hashlib
     import time
@@ -68,10 +69,17 @@ def status_key(config: MemberConfig, in_days: int, *, new: bool, as_json: bool) 
     if new:
         keys.create(config.member.name, now + in_days * 86_400 if in_days else now - 60)
     shown = [
-        {"sha256": hashlib.sha256(key.certificate).hexdigest(), "begins": key.begins, "ends": key.ends}
+        {
+            "sha256": hashlib.sha256(key.certificate).hexdigest(),
+            "begins": key.begins,
+            "ends": key.ends,
+            "in_token": key.is_in_token,
+        }
         for key in keys.published(now)
     ]
     text = "\n".join(
-        f"{key['sha256']} signs from {key['begins']} to {key['ends']} (seconds since 1970)" for key in shown
+        f"{key['sha256']} signs from {key['begins']} to {key['ends']} (seconds since 1970),"
+        f" {'in the token' if key['in_token'] else 'file'}"
+        for key in shown
     )
     print_result({"keys": shown}, text or "no key: the gateway makes one when it starts", as_json=as_json)

@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 def run(config: MemberConfig) -> None:
     """Serve until SIGTERM or SIGINT; call it from the main thread.
 
-    Raises `ConfigurationError`, `StorageError` before anything is started, and `ConfigurationError` when a process
-    cannot work with this configuration; its own log line, right above, says why.
+    Raises `ConfigurationError`, `StorageError`, `NoStatusKeyError` before anything is started, and `ConfigurationError`
+    when a process cannot work with this configuration; its own log line, right above, says why.
     """
     configure_logs("supervisor")
     check_exposure(config)
@@ -51,7 +51,9 @@ def run(config: MemberConfig) -> None:
         _check_port(config, "port", config.gateway.port)
         if config.gateway.stream_port:
             _check_port(config, "stream_port", config.gateway.stream_port)
-        open_status_keys(config).renew(config.member.name, int(time.time()))
+        status_keys = open_status_keys(config)
+        status_keys.renew(config.member.name, int(time.time()))
+        status_keys.check(time.time())
         Services.build(config, time.time)  # what would stop the workers is said here, once
         Inbox(config.gateway.data / INBOX_FILE).close()
         Counters(config.gateway.data / "counters").clear()

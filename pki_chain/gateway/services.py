@@ -30,6 +30,7 @@ from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Address
 from pki_chain.status.status_key import StatusKeys
+from tally_service.key_token import KeyToken
 
 INDEX_FILE: Final = "index.sqlite"
 INBOX_FILE: Final = "inbox.sqlite"
@@ -139,8 +140,13 @@ def services() -> Services:
 
 
 def open_status_keys(config: MemberConfig) -> StatusKeys:
-    """The keys that sign answers about status, encrypted with the keystore's passphrase; read when they are needed."""
-    return StatusKeys(config.gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file))
+    """The keys that sign answers about status, encrypted with the keystore's passphrase, or in the token that
+    [gateway] names; read when they are needed."""
+    gateway = config.gateway
+    token = None
+    if gateway.pkcs11_module is not None and gateway.pkcs11_pin_file is not None:
+        token = KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
+    return StatusKeys(gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file), token)
 
 
 def load_token(config: MemberConfig) -> bytes | None:

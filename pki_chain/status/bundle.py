@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
@@ -72,14 +73,19 @@ def encode_pkcs7(certificates: Sequence[bytes]) -> bytes:
 
 
 def sign_manifest(key: StatusKey, manifest: Manifest) -> str:
-    """A compact JWS (ES256); `x5t#S256` names the signing certificate. Source: RFC 7515."""
-    thumbprint = base64.urlsafe_b64encode(hashlib.sha256(key.certificate).digest()).rstrip(b"=").decode()
-    header = {"alg": "ES256", "typ": TYPE, "x5t#S256": thumbprint}
-    payload = json.dumps(asdict(manifest), separators=(",", ":"))
-    pem = key.private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return jws.serialize_compact(header, payload, ECKey.import_key(pem), algorithms=["ES256"])
+    """A compact JWS (ES256); `x5t#S256` names the signing certificate. Raises `NoStatusKeyError`.
+
+    Source: RFC 7515 §7.1; RFC 7518 §3.4.
+    """
+    header = {"alg": "ES256", "typ": TYPE, "x5t#S256": _encode(hashlib.sha256(key.certificate).digest())}
+    parts = (json.dumps(each, separators=(",", ":")).encode() for each in (header, asdict(manifest)))
+    signed = ".".join(_encode(part) for part in parts)
+    r, s = decode_dss_signature(key.sign(signed.encode("ascii")))
+    return f"{signed}.{_encode(r.to_bytes(32) + s.to_bytes(32))}"
+
+
+def _encode(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
 
 
 def verify_manifest(text: str, signers: Sequence[x509.Certificate], now: float) -> Manifest:
