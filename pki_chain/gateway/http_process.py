@@ -26,14 +26,20 @@ WORKER_STOP_TIMEOUT_S: Final = 10
 def serve(config: MemberConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
     os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
-    server = Granian(
-        "pki_chain.gateway.worker:create",
-        address=config.gateway.host,
-        port=config.gateway.port,
+    gateway = config.gateway
+    serve_application("pki_chain.gateway.worker:create", gateway.host, gateway.port, gateway.workers)
+
+
+def serve_application(factory: str, host: str, port: int, workers: int) -> None:
+    """Serve what `module:function` makes in each worker, until SIGTERM or SIGINT."""
+    Granian(
+        factory,
+        address=host,
+        port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,  # HTTP/2 belongs to the proxy in front, with its limits on streams
         factory=True,
-        workers=config.gateway.workers,
+        workers=workers,
         runtime_mode=RuntimeModes.mt,  # a body wakes the event loop at half the cost of the other mode
         websockets=False,
         backpressure=MOST_REQUESTS_A_WORKER,
@@ -41,8 +47,7 @@ def serve(config: MemberConfig) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
         log_dictconfig=log_settings(),
-    )
-    server.serve()
+    ).serve()
 
 
 def main(arguments: list[str]) -> None:

@@ -362,7 +362,7 @@ def _feed(stage: Stage) -> Iterator[Figure]:
 
 def _million(root: Path) -> Iterator[Figure]:
     database = root / "index.sqlite"
-    _fill(database)
+    _fill(database, _MILLION)
     create_passphrase(root / "passphrase")
     keys = StatusKeys(root / "keys", (root / "passphrase").read_bytes)
     keys.create("Bench", int(time.time()) - 60)
@@ -422,14 +422,14 @@ def _asked(number: int, nonce: bytes | None) -> bytes:
     return encoding.sequence(encoding.sequence(entries, extensions))
 
 
-def _fill(database: Path) -> None:
-    """A read model as a million certificates leave it, written without a ledger: only what lists and OCSP read."""
+def _fill(database: Path, count: int) -> None:
+    """A read model as so many certificates leave it, written without a ledger: only what lists and OCSP read."""
     writer = schema.open_writer(database)
     connection: sqlite3.Connection = writer.conn
     now, first = int(time.time()), 1_000
     connection.execute("PRAGMA synchronous=OFF")
     with writer.atomic():
-        connection.execute("INSERT INTO head VALUES (1, ?, x'00', x'00', ?, '')", (first + _REVOKED, now + 10))
+        connection.execute("INSERT INTO head VALUES (1, ?, x'00', x'00', ?, '')", (first + count // 50, now + 10))
         connection.execute("INSERT INTO parameters VALUES (1, 30, 60, 72, 172800, 2592000)")
         connection.execute("INSERT INTO profiles VALUES (?, '{}')", (SMALL_CELL,))
         _rows(
@@ -447,21 +447,21 @@ def _fill(database: Path) -> None:
                 for _ in range(1)
             ),
         )
-        _rows(connection, "certificates", (_certificate(number, now) for number in range(_MILLION)))
+        _rows(connection, "certificates", (_certificate(number, now, count // 50) for number in range(count)))
         _rows(
             connection,
             "changes",
             (
                 {"position": (first + number) << 20, "kind": "revoked", "reason": 1, "certificate": _key(number)}
-                for number in range(_REVOKED)
+                for number in range(count // 50)
             ),
         )
         connection.execute("UPDATE head SET time = ?", (int(time.time()) + 10,))
     writer.close()
 
 
-def _certificate(number: int, now: int) -> dict[str, object]:
-    key, revoked = _key(number), number < _REVOKED
+def _certificate(number: int, now: int, revoked_before: int) -> dict[str, object]:
+    key, revoked = _key(number), number < revoked_before
     return {
         "id": key,
         "sha256": key,

@@ -1,0 +1,40 @@
+"""What a worker loads that serves OCSP alone, over a read model that was written without a ledger."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from flask import Flask
+
+from pki_chain.gateway.freshness import Freshness
+from pki_chain.gateway.front import Front
+from pki_chain.gateway.http_process import serve_application
+from pki_chain.gateway.metrics import Counters
+from pki_chain.gateway.ocsp_answers import OcspAnswers, OcspCache
+from pki_chain.index.change_log import ChangeLog
+from pki_chain.index.queries import ReadModel
+from pki_chain.status.status_key import StatusKeys
+
+_ROOT: Final = "TIGER_TALLY_BENCH_OCSP"
+DATABASE: Final = "index.sqlite"
+KEYS: Final = "keys"
+PASSPHRASE: Final = "passphrase"
+
+
+def create() -> Front:
+    """The gateway's front over the read model in a directory."""
+    root = Path(os.environ[_ROOT])
+    model = ReadModel(root / DATABASE)
+    freshness = Freshness(model, time.time)
+    answers = OcspAnswers(model, freshness, StatusKeys(root / KEYS, (root / PASSPHRASE).read_bytes))
+    cache = OcspCache(answers, model, ChangeLog(model), freshness)
+    return Front(Flask("bench").wsgi_app, None, Counters(root / "counters"), cache)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    os.environ[_ROOT] = sys.argv[1]
+    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), 1)
