@@ -47,6 +47,8 @@ _DOMAIN: Final = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )  # as agents have it (docs/sim-agent-api.yaml): they would refuse every login of an app with another
 _URI: Final = re.compile(r"[A-Za-z0-9:/?@!$&'()*+,;=._~%\[\]-]+")  # RFC 3986 §2, without `#`
+_RSA_BITS: Final = (2_048, 8_192)
+_RSA_EXPONENT: Final = 65_537
 _PRIVATE_USE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
@@ -276,6 +278,24 @@ def _jwks(content: dict[str, Any]) -> Mapping[str, Any]:
         return MappingProxyType({})
     if not isinstance(keys, list) or not 1 <= len(keys) <= 8 or not all(isinstance(key, dict) for key in keys):
         raise InputError("jwks must be a JWK Set of one to eight keys")
-    if any("d" in key or key.get("kty") not in {"EC", "RSA"} for key in keys):
-        raise InputError("jwks must hold public EC or RSA keys only")
+    for key in keys:
+        _check_key(key)
     return MappingProxyType(value)
+
+
+def _check_key(key: Mapping[str, Any]) -> None:
+    """Public, on P-256 or of RSA with 2048 to 8192 bits. Source: RFC 7518 §3.3, §3.4."""
+    try:
+        if "d" in key or key["kty"] not in {"EC", "RSA"}:
+            raise InputError("jwks must hold public EC or RSA keys only")
+        if key["kty"] == "EC":
+            is_good = key["crv"] == "P-256" and all(len(base64url.parse(key[name])) == 32 for name in ("x", "y"))
+        else:
+            modulus, exponent = (int.from_bytes(base64url.parse(key[name])) for name in ("n", "e"))
+            bits = modulus.bit_length()
+            is_good = _RSA_BITS[0] <= bits <= _RSA_BITS[1] and modulus % 2 == 1
+            is_good &= _RSA_EXPONENT <= exponent < 1 << 32 and exponent % 2 == 1
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError("jwks: a key is not of the form of RFC 7518") from error
+    if not is_good:
+        raise InputError("jwks: a key is neither on P-256 nor of RSA with 2048 to 8192 bits and exponent 65537 or more")

@@ -92,12 +92,16 @@ class LoginSettings:
 
 @dataclass(frozen=True, slots=True)
 class EgressSettings:
-    """[egress]. Where apps may be told of logouts: https at public addresses, and what stands in `private_networks`."""
+    """[egress]. Where apps may be told of logouts: https at public addresses, and what stands in `private_networks`.
+
+    Each app is told at a moment of its own within `spread_s`: those told in one second would know it is one person.
+    """
 
     private_networks: tuple[str, ...] = ()
     ca_file: Path | None = None
     timeout_s: float = 5.0
     attempts: int = 12
+    spread_s: int = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ class ProviderConfig:
             ("ledger.timeout_s", ledger.timeout_s, 0.1, 30),
             ("keys.publish_before_s", self.keys.publish_before_s, 0, 2_592_000),
             ("keys.keep_after_s", self.keys.keep_after_s, 0, 2_592_000),
+            ("egress.spread_s", self.egress.spread_s, 0, 300),
             ("egress.timeout_s", self.egress.timeout_s, 0.1, 30),
             ("limits.rate", self.limits.rate, 0.1, 1e6),
             ("limits.burst", self.limits.burst, 1, 1e6),

@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ Resolver = Callable[[str, int], Sequence[str]]
 """Addresses of a host, as texts."""
 
 _MAX_ANSWER_BYTES: Final = 16_384
+_MOST_RESOLVING: Final = 32
+"""Names asked for at once: a resolver that hangs keeps no more threads than this."""
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 """All that is assigned of IPv6; beyond lie site-local, IPv4-compatible and NAT64 addresses. Source: RFC 4291 §2.4."""
 _TRANSLATING: Final = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))
@@ -38,6 +41,7 @@ class Egress:
         self._settings = settings
         self._resolver = resolver
         self._allowed = [ipaddress.ip_network(network) for network in settings.private_networks]
+        self._resolving = threading.BoundedSemaphore(_MOST_RESOLVING)
         self._context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
 
     def post(self, address: str, body: str) -> int:
@@ -70,13 +74,32 @@ class Egress:
 
     def _pinned(self, host: str, port: int) -> str:
         """The address to connect to; every one that the name has must be allowed."""
-        try:
-            found = list(self._resolver(host, port))
-        except OSError as error:
-            raise EgressError("the host has no address") from error
+        found = self._resolved(host, port)
         if not found or not all(self._is_allowed(each) for each in found):
             raise EgressError("the host is in a network that is not allowed (egress.private_networks)")
         return found[0]
+
+    def _resolved(self, host: str, port: int) -> Sequence[str]:
+        """Addresses, within the time that everything has: the system's resolver itself cannot be given one."""
+        answer: Future[Sequence[str]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(list(self._resolver(host, port)))
+            except (OSError, UnicodeError) as error:
+                answer.set_exception(error)
+            finally:
+                self._resolving.release()
+
+        if not self._resolving.acquire(blocking=False):
+            raise EgressError("too many names wait for the resolver")
+        threading.Thread(target=ask, name="resolver", daemon=True).start()
+        try:
+            return answer.result(self._settings.timeout_s)
+        except TimeoutError as error:
+            raise EgressError("the host's address is not found in time") from error
+        except (OSError, UnicodeError) as error:
+            raise EgressError("the host has no address") from error
 
     def _is_allowed(self, text: str) -> bool:
         try:

@@ -57,7 +57,7 @@ class GatewayLedger:
             raise _malformed() from error
 
     def _ask(self, path: str) -> dict[str, Any] | None:
-        """The first answer that is fresh; None for what the ledger does not know."""
+        """The first answer that is fresh, and says so; None for what the ledger does not know."""
         for gateway in self._gateways:
             try:
                 status, body = self._connections.get(gateway, path, self._headers)
@@ -65,11 +65,13 @@ class GatewayLedger:
                 continue
             try:
                 content = json.loads(body)
-                if status == 200 and isinstance(content, dict) and _age(content) <= self._max_age_s:
-                    return content
-                if status == 404 and content.get("code") == "not-found":
+                if _age(content) > self._max_age_s:
+                    continue
+                if status == 200:
+                    return dict(content)
+                if status == 404 and content["code"] == "not-found":
                     return None
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError):
                 continue
         raise LedgerStaleError("The ledger cannot be asked now, so nobody can log in. Try again in a moment.")
 

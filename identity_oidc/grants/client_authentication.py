@@ -77,6 +77,8 @@ class PrivateKeyJwt(JWTBearerClientAssertion):
         except (JoseError, ValueError, TypeError) as error:
             raise InvalidClientError(description="The client assertion is not signed as registered.") from error
         self.verify_claims(token.claims)
+        if not isinstance(token.claims["aud"], str):  # an assertion for several could be passed on by each of them
+            raise InvalidClientError(description="The client assertion is for more than this provider.")
         exp, now = token.claims["exp"], self._provider.now()
         if type(exp) is not int or exp > now + MAX_ASSERTION_S + self.leeway:
             raise InvalidClientError(description="The client assertion lives longer than 300 s.")

@@ -16,4 +16,5 @@ def is_still_active(provider: Provider, identity: bytes) -> bool:
     found = provider.ledger.identity(IdentityId(identity))
     if found is not None and found.age_s > provider.config.ledger.max_age_s:
         raise LedgerStaleError("What is known of the ledger is too old. Nothing was used up: try again.")
-    return found is not None and found.state is IdentityState.ACTIVE
+    is_taken = found is not None and (provider.config.ledger.accept_emulators or not found.is_emulator)
+    return is_taken and found is not None and found.state is IdentityState.ACTIVE

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -32,13 +33,25 @@ def keep_house(provider: Provider, stop: threading.Event) -> None:
     delivery = Delivery(provider, Egress(provider.config.egress))
     duties = (
         threading.Thread(target=_repeat, args=(Follower(provider).advance, provider.config.ledger.poll_s, stop)),
-        threading.Thread(target=_repeat, args=(delivery.run, DELIVER_EVERY_S, stop)),
+        threading.Thread(target=_repeat, args=(lambda: _begin(delivery), DELIVER_EVERY_S, stop)),
         threading.Thread(target=_repeat, args=(lambda: sweep(provider.database, provider.now()), SWEEP_EVERY_S, stop)),
     )
     for duty in duties:
         duty.start()
     for duty in duties:
         duty.join()
+    delivery.close()
+
+
+def _begin(delivery: Delivery) -> None:
+    """Not waited for: an app that is slow must not keep the next round from others."""
+    for each in delivery.begin():
+        each.add_done_callback(_report)
+
+
+def _report(round_: Future[int]) -> None:
+    if not round_.cancelled() and (error := round_.exception()) is not None:
+        log.warning("telling an app of logouts failed: %s", type(error).__name__)
 
 
 def _repeat(act: Callable[[], object], every_s: float, stop: threading.Event) -> None:

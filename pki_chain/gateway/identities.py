@@ -7,6 +7,7 @@ name, number, or hash of one (R-ID-2).
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from flask import Blueprint, Response, request
 from pki_chain.errors import NotFoundError
 from pki_chain.gateway.answers import require_member, state_answer
 from pki_chain.gateway.change_answers import read_cursor
-from pki_chain.gateway.problems import EnvelopeError
+from pki_chain.gateway.freshness import Moment
+from pki_chain.gateway.problems import EnvelopeError, problem_of
 from pki_chain.gateway.services import services
 from pki_chain.index.identities import MAX_CHANGES, Identities
 from pki_chain.index.identity_records import IdentityChange, IdentityKeyRecord, IdentityRecord
@@ -37,7 +39,7 @@ def identity(identity: str) -> Response:
         record = Identities(parts.read_model).identity(wanted)
         member = None if record is None else parts.read_model.member(record.operator)
     if record is None:
-        raise _unknown(identity)
+        return _absence(identity, moment)
     operator_state = "unknown" if member is None else member.state.name.lower()
     return state_answer({**identity_content(record), "operator_state": operator_state}, moment)
 
@@ -150,6 +152,13 @@ def _change_content(change: IdentityChange) -> dict[str, Any]:
 
 def _base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _absence(identity: str, moment: Moment) -> Response:
+    """Not to be there is an answer about state too: whoever asks must see how old it is."""
+    response = problem_of(_unknown(identity))
+    response.set_data(json.dumps({**response.get_json(), **moment.content()}))
+    return response
 
 
 def _unknown(identity: str) -> NotFoundError:

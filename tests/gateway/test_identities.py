@@ -55,7 +55,10 @@ def test_an_identity(active: Gateway) -> None:
 
 
 def test_unknown_is_an_answer_too(active: Gateway) -> None:
-    assert problem_code(active.client.get(UNKNOWN), 404) == "not-found"
+    answer = active.client.get(UNKNOWN)
+    assert problem_code(answer, 404) == "not-found"
+    assert answer.get_json()["age_s"] == 1.0, "it says how old it is, as the answer about a known one does"
+    assert answer.get_json()["block"]["number"] == active.ledger.head().number
     assert problem_code(active.client.get(UNKNOWN + "/keys"), 404) == "not-found"
 
 

@@ -14,7 +14,14 @@ import pytest
 from werkzeug.serving import make_server
 
 from identity_oidc.app import create_app
-from identity_oidc.config import KeySettings, LedgerSettings, LoginSettings, ProviderConfig, ProviderSettings
+from identity_oidc.config import (
+    EgressSettings,
+    KeySettings,
+    LedgerSettings,
+    LoginSettings,
+    ProviderConfig,
+    ProviderSettings,
+)
 from identity_oidc.provider import Provider
 from identity_oidc.subscribers.demo import assign_identities, create_demo_people
 from identity_oidc.subscribers.sql import SqlSubscriberBase
@@ -55,6 +62,7 @@ def make_config(directory: Path, port: int) -> ProviderConfig:
         keys=KeySettings(directory=directory / "keys", look_every_s=0),
         ledger=LedgerSettings(accept_emulators=True),
         login=LoginSettings(),
+        egress=EgressSettings(spread_s=0),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from identity_oidc import base64url
 from identity_oidc.authentication.session import browser_name
 from identity_oidc.clients import Client
 from identity_oidc.command import oidc
@@ -121,6 +122,11 @@ def registration(**changes: Any) -> dict[str, Any]:
     return {"redirect_uris": [CALLBACK], "items": ITEMS} | changes
 
 
+def rsa_jwk(bits: int) -> dict[str, str]:
+    """A public key of this size; nobody has its other half."""
+    return {"kty": "RSA", "n": base64url.encode(((1 << bits - 1) + 1).to_bytes((bits + 7) // 8)), "e": "AQAB"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -147,6 +153,13 @@ def registration(**changes: Any) -> dict[str, Any]:
         {"userinfo_signed_response_alg": "HS256"},
         {"jwks": {"keys": [{"kty": "oct", "k": "x"}]}},
         {"jwks": {"keys": [{"kty": "EC", "d": "x"}]}},
+        {"jwks": {"keys": [{"kty": "EC", "crv": "P-256"}]}},
+        {"jwks": {"keys": [{"kty": "EC", "crv": "P-384", "x": "A" * 43, "y": "A" * 43}]}},
+        {"jwks": {"keys": [rsa_jwk(1_024)]}},
+        {"jwks": {"keys": [rsa_jwk(2_047)]}},
+        {"jwks": {"keys": [rsa_jwk(16_384)]}},
+        {"jwks": {"keys": [rsa_jwk(2_048) | {"e": "Aw"}]}},
+        {"jwks": {"keys": [{"kty": "RSA", "n": 1, "e": "AQAB"}]}},
         {"items": {"shoe_size": {}}},
         {"items": {"email": {"fr": "x"}}},
         {"purpose": {"en": "a\u0007b"}},
@@ -160,6 +173,7 @@ def registration(**changes: Any) -> dict[str, Any]:
 )
 def test_a_registration_is_checked_whole(changes: dict[str, Any]) -> None:
     assert Client.parse(registration(), make_record()).client_id == "shop"
+    assert Client.parse(registration(jwks={"keys": [rsa_jwk(2_048)]}), make_record()).jwks
     with pytest.raises(InputError):
         Client.parse(registration(**changes), make_record())
 

@@ -128,6 +128,9 @@ def scripted(status: int, body: bytes) -> Iterator[str]:
         (503, b"{}"),
         (302, json.dumps(GOOD).encode()),
         (404, b'{"code":"no-such-route"}'),
+        (404, b'{"code":"no-such-route","age_s":0}'),
+        (404, b'{"code":"not-found"}'),
+        (404, b'{"code":"not-found","age_s":61}'),
         (404, b"<html>"),
         (200, b"not json"),
         (200, b"[]"),
@@ -146,6 +149,18 @@ def test_an_answer_that_is_none_logs_nobody_in(status: int, body: bytes) -> None
         assert ledger_at(address).identity(IdentityId(ID)) is not None
     with scripted(status, body) as address, pytest.raises(LedgerStaleError):
         ledger_at(address).identity(IdentityId(ID))
+
+
+def test_an_identity_is_unknown_only_by_a_fresh_answer() -> None:
+    """A gateway that lags, or does not say how old its word is, hides nobody whom the next one knows."""
+    fresh, stale = b'{"code":"not-found","age_s":1}', b'{"code":"not-found"}'
+    with (
+        scripted(404, fresh) as unknown,
+        scripted(404, stale) as lagging,
+        scripted(200, json.dumps(GOOD).encode()) as known,
+    ):
+        assert ledger_at(unknown, known).identity(IdentityId(ID)) is None
+        assert ledger_at(lagging, known).identity(IdentityId(ID)) is not None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,13 +24,14 @@ from identity_oidc.config import EgressSettings
 from identity_oidc.egress import Egress
 from identity_oidc.errors import EgressError
 from identity_oidc.logout.delivery import EVENT, Delivery
+from identity_oidc.logout.ending import end_identity, enqueue_notice
 from identity_oidc.logout.follower import Follower
 from identity_oidc.ports import IdentityState
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import AGENTS, GRANTS, LOGOUT_QUEUE
 from identity_oidc.store.sweep import sweep
 from tests.oidc.card_in_software import SoftAgent
-from tests.oidc.conftest import IDENTITY, TestClock
+from tests.oidc.conftest import IDENTITY, TestClock, listening
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import FORM, Browser, RelyingParty, add_client, ask
 from tests.oidc.test_tokens import log_in
@@ -233,6 +235,86 @@ def test_a_notice_is_given_up_after_its_attempts(  # noqa: PLR0917  fixtures
     assert sweep(provider.database, provider.now() + 7_200) > 0
     with provider.database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(LOGOUT_QUEUE)).scalar() == 0
+
+
+def test_apps_of_one_session_are_told_at_moments_of_their_own(
+    provider: Provider, soft: SoftAgent, browser: Browser, tls_app: TlsApp
+) -> None:
+    """Two that compare when they were told, and of which `iat`, learn little of who is the same person (R-ID-4)."""
+    object.__setattr__(provider.config.egress, "spread_s", 15)
+    uri = f"https://shop.example:{tls_app.port}/logout"
+    for name in ("one", "two"):
+        log_in(add_client(provider, name, backchannel_logout_uri=uri), soft, browser)
+    moment = [provider.clock()]
+    object.__setattr__(provider, "clock", lambda: moment[0])  # it stands still
+    with provider.database.writing() as connection:
+        begun = provider.now()
+        assert end_identity(connection, RAW, begun, with_agents=False) == 1
+    delivery = Delivery(provider, egress(tls_app))
+    assert delivery.run() == 0, "not at once"
+    moment[0] += 17
+    assert delivery.run() == 2
+    assert len(tls_app.received) == 2
+    begun = provider.now()
+    with provider.database.writing() as connection:
+        for number in range(400):
+            enqueue_notice(connection, "one" if number % 2 else "two", f"sub-{number}", None, begun)
+    delivery.run()
+    with provider.database.reading() as connection:
+        wanted = select(LOGOUT_QUEUE.c.sub, LOGOUT_QUEUE.c.due_at).where(LOGOUT_QUEUE.c.done_at.is_(None))
+        due = {row.sub: row.due_at - begun for row in connection.execute(wanted)}
+    assert set(due.values()) <= set(range(1, 16))
+    assert len(set(due.values())) > 10
+    same = sum(due[f"sub-{number}"] == due[f"sub-{number + 1}"] for number in range(0, 400, 2))
+    assert same < 60, "200 pairs meet by chance about 13 times"
+
+
+def test_an_app_that_hangs_holds_up_no_other(
+    provider: Provider, tls_app: TlsApp, ledger: LedgerInMemory, clock: TestClock
+) -> None:
+    add_client(provider, "good", backchannel_logout_uri=f"https://shop.example:{tls_app.port}/logout")
+
+    def tell(*apps: str) -> list[Future[int]]:
+        with provider.database.writing() as connection:
+            for app in apps:
+                enqueue_notice(connection, app, "sub", "sid", provider.now())
+        return delivery.begin()
+
+    with listening() as (silent, port):
+        add_client(provider, "dead", backchannel_logout_uri=f"https://shop.example:{port}/logout")
+        settings = EgressSettings(private_networks=("127.0.0.0/8",), ca_file=tls_app.ca_file, timeout_s=20)
+        delivery = Delivery(provider, Egress(settings, lambda _host, _port: ["127.0.0.1"]))
+        dead = tell("dead")
+        for _ in range(3):
+            (good,) = tell("good", "dead")
+            assert good.result(20) == 1
+        assert not dead[0].done()
+        silent.accept()[0].close()
+        assert dead[0].result(20) == 1, "one of its four was tried, and failed"
+    assert delivery.begin() == [], "and it is left alone for a while"
+    clock.ahead_s += 6
+    (again,) = delivery.begin()
+    assert again.result(20) == 1
+    assert len(tls_app.received) == 3
+
+
+def test_egress_waits_for_no_resolver_that_hangs(tls_app: TlsApp) -> None:
+    is_over = threading.Event()
+
+    def hang(_host: str, _port: int) -> list[str]:
+        is_over.wait(20)
+        return ["127.0.0.1"]
+
+    settings = EgressSettings(private_networks=("127.0.0.0/8",), ca_file=tls_app.ca_file, timeout_s=0.01)
+    hanging, address = Egress(settings, hang), f"https://shop.example:{tls_app.port}/"
+    for _ in range(32):
+        with pytest.raises(EgressError, match="in time"):
+            hanging.post(address, "x=1")
+    with pytest.raises(EgressError, match="too many names"):
+        hanging.post(address, "x=1")
+    is_over.set()
+    assert tls_app.received == []
+    assert egress(tls_app).post(address, "x=1") == 200
 
 
 @pytest.mark.parametrize(

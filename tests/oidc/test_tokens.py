@@ -192,6 +192,8 @@ def test_private_key_jwt_and_its_abuses(provider: Provider, soft: SoftAgent) -> 
         assertion(app, stranger, header={"jwk": stranger.as_dict(private=False)}),
         assertion(app, stranger, header={"kid": "../../etc/passwd"}),
         assertion(app, aud="https://evil.example"),
+        assertion(app, aud=[app.issuer, "https://evil.example"]),
+        assertion(app, aud=[app.issuer]),
         assertion(app, iss="other"),
         assertion(app, exp=now - 600),
         assertion(app, exp=now + 3_600),
@@ -330,6 +332,23 @@ def test_introspection_and_revocation_are_for_the_owner(provider: Provider, app:
     assert app.ask("revoke", token=tokens["refresh_token"]).status == 200
     assert app.userinfo(tokens["access_token"]).status == 401
     assert app.ask("introspect", token=tokens["refresh_token"]).json == {"active": False}
+
+
+def test_a_card_that_turned_out_to_be_emulated_gets_no_more_tokens(
+    provider: Provider, app: RelyingParty, soft: SoftAgent, ledger: LedgerInMemory
+) -> None:
+    """What is not taken at the login is not taken afterwards either."""
+    browser = Browser()
+    tokens = app.redeem(log_in(app, soft, browser, scope="openid offline_access")).json
+    code = log_in(app, soft)
+    ledger.change(bytes.fromhex(IDENTITY[2:]), "changed", is_emulator=True)
+    renewed = app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert renewed.status == 200, "the tests' provider takes emulated cards"
+    object.__setattr__(provider.config.ledger, "accept_emulators", False)
+    assert error_of(app.redeem(code)) == "invalid_grant"
+    again = app.token(grant_type="refresh_token", refresh_token=renewed.json["refresh_token"])
+    assert error_of(again) == "invalid_grant"
+    assert browser.get(app.address(prompt="none")).parameters["error"] == "consent_required"
 
 
 def test_the_ledger_is_asked_again_at_redemption_and_refresh(
