@@ -38,6 +38,7 @@ class Database:
         driver = engine.dialect.dbapi
         self._errors = (SQLAlchemyError, *((driver.Error,) if driver is not None else ()))
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._idle: list[Connection] = []
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -66,7 +67,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that writes nothing. Raises `StorageError`."""
         try:
-            with self.engine.connect() as connection:
+            with self._connection() as connection:
                 yield connection
         except self._errors as error:
             raise _unavailable(error) from None
@@ -75,7 +76,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that is on disk when the block is left without an error. Raises `StorageError`."""
         try:
-            with self._in_turn(), self.engine.connect() as connection:
+            with self._in_turn(), self._connection() as connection:
                 if self._turn is not None:
                     connection.connection.cursor().execute("BEGIN IMMEDIATE")
                 with _transaction(connection):
@@ -84,7 +85,33 @@ class Database:
             raise _unavailable(error) from None
 
     def close(self) -> None:
+        """Close what nobody uses; what is asked for after that is opened anew."""
+        while self._idle:
+            self._idle.pop().close()
         self.engine.dispose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """SQLite's stay checked out while they are idle: SQLAlchemy's pool costs more than most of what is asked here.
+        PostgreSQL's come from the pool, which looks first whether the other end still lives."""
+        if self._turn is None:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            yield connection
+        except self._errors:
+            connection.invalidate()  # whatever it was, the next one does not inherit it
+            connection.close()
+            raise
+        finally:
+            if not connection.closed:
+                _roll_back(connection)  # nothing, after a commit
+                self._idle.append(connection)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -122,9 +149,13 @@ def _transaction(connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        (connection if connection.in_transaction() else connection.connection).rollback()
+        _roll_back(connection)
         raise
     (connection if connection.in_transaction() else connection.connection).commit()
+
+
+def _roll_back(connection: Connection) -> None:
+    (connection if connection.in_transaction() else connection.connection).rollback()
 
 
 def insert_once(connection: Connection, kind: str, value_hash: bytes, expires_at: int) -> bool:

@@ -33,7 +33,7 @@ def gone(provider: Provider, directory: Path, instead: Callable[[Path], None]) -
     """Without the database's files, and with something else in their place."""
     path, away = directory / "oidc.sqlite", directory / "away"
     away.mkdir(exist_ok=True)
-    provider.database.engine.dispose()
+    provider.database.close()
     files = list(directory.glob("oidc.sqlite*"))
     assert path in files
     for file in files:
@@ -42,7 +42,7 @@ def gone(provider: Provider, directory: Path, instead: Callable[[Path], None]) -
     try:
         yield
     finally:
-        provider.database.engine.dispose()
+        provider.database.close()
         for left in directory.glob("oidc.sqlite*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         for file in files:
