@@ -17,13 +17,12 @@ from sim_applet_tools.cli.agent_parts import (
     RichConsole,
     assembled_agent,
     card_opener,
-    chosen_language,
     clock,
     connection_options,
     enrolled_at,
     home_option,
     identity_watch,
-    language_option,
+    in_language,
     passphrase,
 )
 from sim_applet_tools.cli.card_choice import CardChoice, card_options, seen_nonces
@@ -32,6 +31,7 @@ from sim_applet_tools.errors import InputError
 
 if TYPE_CHECKING:
     from sim_applet_tools.agent.app_record import MemberKeys
+    from sim_applet_tools.agent.challenge import Language
 
 
 @click.group(cls=SimGroup, short_help="Log in with the card: enrol, approve, watch.")
@@ -51,6 +51,7 @@ def agent() -> None:
 @secret_option("--pin-file", "PIN")
 @home_option
 @connection_options
+@in_language
 @card_options
 @json_option
 def enrol(
@@ -65,6 +66,7 @@ def enrol(
     gateway: str | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """Make a key for this agent and have the card vouch for it at the provider ISSUER.
@@ -79,13 +81,14 @@ def enrol(
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.http_connection import HttpConnection
     from sim_applet_tools.agent.provider_client import fetch_configuration
+    from sim_applet_tools.agent.wording import say
 
     with HttpConnection(issuer, ca_file=ca_file) as connection, card_opener(card) as open_card:
         configuration = fetch_configuration(issuer, connection)
         if member_keys is not None:
             configuration = replace(configuration, members=load_members(member_keys))
         else:
-            _confirm_members(configuration.members, fingerprint)
+            _confirm_members(configuration.members, fingerprint, language)
         enrolment = enrol_agent(
             configuration,
             identity,
@@ -106,14 +109,14 @@ def enrol(
         "expires_at": enrolment.expires_at,
         "members_fingerprint": members_fingerprint(enrolment.members),
     }
-    print_result(result, f"enrolled at {issuer} as {label!r}", as_json=as_json)
+    print_result(result, say(language, "enrolled", issuer=issuer, label=label), as_json=as_json)
 
 
 @agent.command("open", short_help="Answer one login, from a page's link.")
 @click.argument("link")
 @home_option
 @connection_options
-@language_option
+@in_language
 @card_options
 @json_option
 def open_link(
@@ -123,24 +126,21 @@ def open_link(
     gateway: str | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
-    language: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """Show the login behind LINK (tally-agent://..., or - to read it from standard input) and ask what to do."""
-    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.issuer import parse_link
     from sim_applet_tools.agent.terminal import TerminalFace
 
-    chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
     with ExitStack() as stack:
-        stack.enter_context(errors_in(chosen))
         hand_over = parse_link(sys.stdin.readline() if link == "-" else link)
         place = enrolled_at(AgentHome(home), hand_over.issuer)
         open_card = stack.enter_context(card_opener(card))
         parts = stack.enter_context(assembled_agent(place, open_card, **options))
-        face = TerminalFace(parts, RichConsole(), chosen)
+        face = TerminalFace(parts, RichConsole(), language)
         decision = face.handle(hand_over.handle, hand_over.local_secret)
     uri = None if decision.outcome is None else decision.outcome.completion_uri
     if uri is not None:
@@ -154,7 +154,7 @@ def open_link(
 @click.option("--terminal", "in_terminal", is_flag=True, help="Ask here instead of in the browser.")
 @home_option
 @connection_options
-@language_option
+@in_language
 @card_options
 @json_option
 def run(
@@ -166,11 +166,10 @@ def run(
     gateway: str | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
-    language: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """Wait for logins until interrupted: those of pages on this machine, and those that come into the inbox."""
-    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.page.app import LocalPage
     from sim_applet_tools.agent.page.server import serve_page
@@ -178,32 +177,30 @@ def run(
     from sim_applet_tools.agent.waiting import PATROL_S, Patrol, Waiting
     from sim_applet_tools.agent.wording import say
 
-    chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
     with ExitStack() as stack:
-        stack.enter_context(errors_in(chosen))
         place = enrolled_at(AgentHome(home), issuer)
         open_card = stack.enter_context(card_opener(card))
         parts = stack.enter_context(assembled_agent(place, open_card, **options))
         console = RichConsole()
         beside = stack.enter_context(assembled_agent(place, open_card, **options))
-        patrol = Patrol(beside, console, chosen, time.monotonic)
+        patrol = Patrol(beside, console, language, time.monotonic)
         waiting = None
         if in_terminal:
-            face = TerminalFace(parts, console, chosen)
+            face = TerminalFace(parts, console, language)
             waiting = Waiting(parts, face, console, beside if parts.enrolment.has_wake else None)
             stack.callback(waiting.close)
         pages: list[LocalPage] = []
 
         def make_page(host: str) -> LocalPage:
-            pages.append(LocalPage(parts, host, chosen, None if waiting is None else waiting.take))
+            pages.append(LocalPage(parts, host, language, None if waiting is None else waiting.take))
             return pages[0]
 
         chosen_port = parts.enrolment.loopback_port if port is None else port
         host = stack.enter_context(serve_page(chosen_port, make_page))
         uri = f"http://{host}" if in_terminal else f"http://{host}{pages[0].home_path}"
-        console.show(say(chosen, "waiting"))
-        print_result({"page": uri}, say(chosen, "waiting_page", uri=uri), as_json=as_json)
+        console.show(say(language, "waiting"))
+        print_result({"page": uri}, say(language, "waiting_page", uri=uri), as_json=as_json)
         sys.stdout.flush()
         stack.enter_context(suppress(KeyboardInterrupt))
         while waiting is None:
@@ -221,8 +218,9 @@ for command in (status, hold, apps, members, leave):
     agent.add_command(command)
 
 
-def _confirm_members(members: tuple[MemberKeys, ...], fingerprint: str | None) -> None:
+def _confirm_members(members: tuple[MemberKeys, ...], fingerprint: str | None, language: Language) -> None:
     from sim_applet_tools.agent.enrolment import members_fingerprint
+    from sim_applet_tools.agent.wording import say
 
     found = members_fingerprint(members)
     if fingerprint is not None:
@@ -230,5 +228,5 @@ def _confirm_members(members: tuple[MemberKeys, ...], fingerprint: str | None) -
             raise InputError(f"the provider's list of members' keys has the fingerprint {found}: nothing was done")
         return
     names = ", ".join(f"{member.name} ({member.member})" for member in members)
-    click.echo(f"members that admit apps: {names}\nfingerprint of their keys: {found}", err=True)
-    click.confirm("Take these keys?", abort=True, err=True)
+    click.echo(say(language, "members_offered", names=names, fingerprint=found), err=True)
+    click.confirm(say(language, "members_taken"), abort=True, err=True)

@@ -12,12 +12,11 @@ import click
 from sim_applet_tools.cli.agent_parts import (
     assembled_agent,
     card_opener,
-    chosen_language,
     clock,
     connection_options,
     enrolled_at,
     home_option,
-    language_option,
+    in_language,
     passphrase,
     provider_options,
 )
@@ -26,6 +25,7 @@ from sim_applet_tools.cli.output import json_option, print_result
 from sim_applet_tools.errors import InputError
 
 if TYPE_CHECKING:
+    from sim_applet_tools.agent.challenge import Language
     from sim_applet_tools.agent.home import ProviderHome
     from sim_applet_tools.agent.provider_client import HoldReason, ProviderClient
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--issuer", help="The provider, where there are several.")
 @home_option
 @connection_options
-@language_option
+@in_language
 @card_options
 @json_option
 def status(
@@ -44,19 +44,16 @@ def status(
     gateway: str | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
-    language: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """Look at the card's counter and at your identity on the ledger; exits 1 where there is an alarm."""
     from sim_applet_tools.agent.enrolment import members_fingerprint
-    from sim_applet_tools.agent.error_wording import errors_in
     from sim_applet_tools.agent.home import AgentHome
     from sim_applet_tools.agent.wording import say_notice, sorted_notices
 
-    chosen = chosen_language(language)
     options = {"gateway": gateway, "ca_file": ca_file, "key_passphrase_file": key_passphrase_file}
     with ExitStack() as stack:
-        stack.enter_context(errors_in(chosen))
         place = enrolled_at(AgentHome(home), issuer)
         open_card = stack.enter_context(card_opener(card))
         parts = stack.enter_context(assembled_agent(place, open_card, **options))
@@ -73,7 +70,7 @@ def status(
         "notices": [{"code": notice.code, "level": notice.level, **notice.values} for notice in notices],
     }
     lines = [f"{name}: {value}" for name, value in result.items() if name != "notices" and value is not None]
-    lines += [say_notice(chosen, notice) for notice in notices]
+    lines += [say_notice(language, notice) for notice in notices]
     print_result(result, "\n".join(lines), as_json=as_json)
     if any(notice.level == "alarm" for notice in notices):
         click.get_current_context().exit(1)
@@ -84,6 +81,7 @@ def status(
 @click.option("--issuer", help="The provider, where there are several.")
 @home_option
 @provider_options
+@in_language
 @json_option
 def hold(
     reason: HoldReason,
@@ -91,16 +89,17 @@ def hold(
     home: Path | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """Hold your identity: every login ends until your operator releases it. Needs no card."""
     from sim_applet_tools.agent.home import AgentHome
+    from sim_applet_tools.agent.wording import say
 
     place = enrolled_at(AgentHome(home), issuer)
     with _client(place, ca_file, key_passphrase_file) as client:
         client.hold(reason)
-    text = "your operator was told to hold your identity; only your operator can release it"
-    print_result({"held": True, "reason": reason}, text, as_json=as_json)
+    print_result({"held": True, "reason": reason}, say(language, "held_done"), as_json=as_json)
 
 
 @click.command(short_help="Apps seen and blocked here.")
@@ -163,16 +162,19 @@ def members(accept: str | None, issuer: str | None, ca_file: str | None, home: P
 @click.option("--issuer", help="The provider, where there are several.")
 @home_option
 @provider_options
+@in_language
 @json_option
 def leave(
     issuer: str | None,
     home: Path | None,
     ca_file: str | None,
     key_passphrase_file: str | None,
+    language: Language,
     as_json: bool,
 ) -> None:
     """End this agent's enrolment and forget its key."""
     from sim_applet_tools.agent.home import AgentHome
+    from sim_applet_tools.agent.wording import say
     from sim_applet_tools.errors import NotEnrolledError
 
     place = enrolled_at(AgentHome(home), issuer)
@@ -180,9 +182,9 @@ def leave(
         with _client(place, ca_file, key_passphrase_file) as client:
             client.leave()
     except NotEnrolledError:
-        click.echo("the provider had ended the enrolment already", err=True)
+        click.echo(say(language, "left_before"), err=True)
     place.remove()
-    print_result({"left": True}, "the enrolment is ended and its key removed", as_json=as_json)
+    print_result({"left": True}, say(language, "left"), as_json=as_json)
 
 
 @contextmanager

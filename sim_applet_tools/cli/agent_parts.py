@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,20 @@ def language_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--language", type=click.Choice(["en", "zh"]), envvar="TALLY_AGENT_LANGUAGE", help="Else your locale's."
     )(command)
+
+
+def in_language(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--language`: the command gets the one chosen as `language`, and what fails in it is said in that."""
+
+    @wraps(command)
+    def speaking(*arguments: Any, language: str | None, **options: Any) -> Any:
+        from sim_applet_tools.agent.error_wording import errors_in
+
+        chosen = chosen_language(language)
+        with errors_in(chosen):
+            return command(*arguments, language=chosen, **options)
+
+    return language_option(speaking)
 
 
 def clock() -> int:

@@ -160,3 +160,23 @@ def test_failures_in_chinese(at_home: Run, provider: Provider) -> None:
     nowhere = at_home("status", "--issuer", "https://nowhere.example", "--language", "zh")
     assert nowhere.exit_code == 78
     assert "尚未登记" in nowhere.stderr
+
+
+def test_enrolling_holding_and_leaving_in_chinese(run: Run, provider: Provider) -> None:
+    """What is said, and what failed; in English without the option."""
+    enrol = ("enrol", provider.issuer, "--identity", IDENTITY, "--label", "PC", "--pin-file")
+    Path("wrong").write_text("000000\n")
+    wrong = run(*enrol, "wrong", "--language", "zh", input="y\n")
+    assert wrong.exit_code == 77
+    assert "还可尝试 2 次" in wrong.stderr
+    assert "tries" in run(*enrol, "wrong", input="y\n").stderr
+    done = run(*enrol, "pin", "--language", "zh", input="y\n")
+    assert done.exit_code == 0, done.stderr
+    assert "接受这些密钥吗" in done.stderr
+    assert f"已在 {provider.issuer} 登记" in done.stdout
+    assert "只有运营商可以解除" in run("hold", "--reason", "lost", "--language", "zh", card=False).stdout
+    assert "密钥已删除" in run("leave", "--language", "zh", card=False).stdout
+    again = run("leave", "--language", "zh", card=False)
+    assert again.exit_code == 78
+    assert "尚未登记" in again.stderr
+    assert "尚未登记" not in run("leave", card=False).stderr
