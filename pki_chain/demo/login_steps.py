@@ -39,7 +39,7 @@ def log_in(stage: Stage, say: Say) -> None:
     require(again == sub, f"after the release the app knows its customer as {again}")
     say("released: the same card logs in again, and to the app it is the same customer")
     stage.login = {"sample app": site.app, "login provider": site.issuer, "agent": site.agent, "PIN in": str(pin_file)}
-    say(f"where to click, left running by KEEP=1: {site.app}, 'Log in with your SIM', then 'Open the agent'")
+    say("to click through it yourself, let it run on: make demo KEEP=1")
 
 
 def _log_in(site: LoginSite, person: Visitor, pin_file: Path) -> str:
