@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import segno
 from flask import Blueprint, Response, request
 from sqlalchemy import Connection, select, update
 
@@ -22,6 +20,7 @@ from identity_oidc.clients import Client
 from identity_oidc.consent.text import claim_label, shown_domain
 from identity_oidc.errors import AuthorizationError, PageError
 from identity_oidc.provider import Provider
+from identity_oidc.qr_code import draw
 from identity_oidc.store.schema import CHALLENGES, REQUESTS
 from identity_oidc.store.statement import Statement, given
 from identity_oidc.streams import MEDIA_TYPE, WATCHED, event
@@ -94,7 +93,7 @@ def login_page(request_id: str) -> Response:
             local_link=_link(parts, local) if local else "",
             loopback=f"http://127.0.0.1:{parts.config.login.agent_loopback_port}/hand-over",
             issuer=parts.config.issuer,
-            qr=_qr(_link(parts, remote)) if remote else "",
+            qr=_qr(parts, remote),
             is_remote_enough=_may_be_remote(waiting.asked),
         )
     )
@@ -109,7 +108,7 @@ def another_handle(request_id: str) -> Response:
         if waiting.challenge["state"] != "waiting":
             return document({"qr": ""})
         fresh = _remote_handle(connection, parts, waiting, now)
-    return document({"qr": _qr(_link(parts, fresh))})
+    return document({"qr": _qr(parts, fresh)})
 
 
 @login.get("/login/<request_id>/status")
@@ -244,15 +243,9 @@ def _link(parts: Provider, handle: FreshHandle | None) -> str:
     return f"tally-agent://login?{urlencode(values)}"
 
 
-def _qr(link: str) -> str:
-    if not link:
-        return ""
-    image = io.BytesIO()
-    # A mask of our choice: to weigh all eight takes six times as long, and what is random needs none in particular.
-    segno.make(link, error="m", micro=False, mask=4).save(
-        image, kind="svg", scale=5, border=4, xmldecl=False, light="#fff"
-    )
-    return image.getvalue().decode("utf-8")
+def _qr(parts: Provider, handle: FreshHandle | None) -> str:
+    """The link of a remote handle, which ends with it."""
+    return draw(_link(parts, handle).removesuffix(handle.handle), handle.handle) if handle else ""
 
 
 def _items(waiting: Waiting, language: str) -> list[dict[str, Any]]:
