@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Final
 
 from flask import Flask, Response, request
 
 from identity_oidc.errors import TooManyRequestsError
 from identity_oidc.grants.server import TokenServer
-from identity_oidc.metrics import Counters
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.rate_limit import RateLimit
 from identity_oidc.theme import Theme
@@ -24,16 +24,21 @@ from identity_oidc.views.theme import THEME, theming
 from identity_oidc.views.token import SERVER, token
 from identity_oidc.views.userinfo import userinfo
 from identity_oidc.views.web import client_address, register_errors
+from tally_service.counters import Counters
 
 MAX_BODY_BYTES: Final = 65_536
 
+NO_ROUTE: Final = "none"
 _UNLIMITED: Final = frozenset({"operations.health", "operations.ready", "static", "theming.colours", "theming.logo"})
 
 log = logging.getLogger(__name__)
 
 
-def create_app(provider: Provider) -> Flask:
-    """Build the application over these parts. Raises `ConfigurationError` for a theme that cannot be used."""
+def create_app(provider: Provider, counters_directory: Path | None = None) -> Flask:
+    """Build the application over these parts. All processes that are given one directory count together.
+
+    Raises `ConfigurationError` for a theme that cannot be used.
+    """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
@@ -43,11 +48,12 @@ def create_app(provider: Provider) -> Flask:
     app.extensions[EXTENSION] = provider
     app.extensions[THEME] = Theme.load(provider.config.provider.theme)
     app.extensions[SERVER] = TokenServer(app, provider)
-    counters = app.extensions[COUNTERS] = Counters()
     limit = RateLimit(provider.config.limits)
     register_errors(app)
     for blueprint in (discovery, authorize, login, token, userinfo, agent, account, logout, operations, theming):
         app.register_blueprint(blueprint)
+    endpoints = sorted({rule.endpoint for rule in app.url_map.iter_rules()})
+    counters = app.extensions[COUNTERS] = Counters((*endpoints, NO_ROUTE), counters_directory)
 
     @app.before_request
     def within_limits() -> None:
@@ -56,7 +62,7 @@ def create_app(provider: Provider) -> Flask:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        counters.count(request.endpoint or "none", response.status_code)
+        counters.count(request.endpoint or NO_ROUTE, response.status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
         response.headers.setdefault("Referrer-Policy", "no-referrer")

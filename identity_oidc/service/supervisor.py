@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from identity_oidc.config import ProviderConfig
 from identity_oidc.errors import ConfigurationError
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
+from identity_oidc.service.worker import COUNTERS_VARIABLE
 
 STOP_TIMEOUT_S: Final = 15.0
 _LOOK_EVERY_S: Final = 0.2
@@ -33,18 +35,20 @@ def run(config: ProviderConfig) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    children = [Child("http", config), Child("housekeeper", config)]
-    try:
-        for child in children:
-            child.start()
-        while not stop.wait(_LOOK_EVERY_S):
+    with TemporaryDirectory(prefix="tally-oidc-") as counters:
+        os.environ[COUNTERS_VARIABLE] = counters
+        children = [Child("http", config), Child("housekeeper", config)]
+        try:
             for child in children:
-                child.look()
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait()
+                child.start()
+            while not stop.wait(_LOOK_EVERY_S):
+                for child in children:
+                    child.look()
+        finally:
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait()
 
 
 class Child:

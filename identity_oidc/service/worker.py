@@ -15,6 +15,8 @@ from identity_oidc.service.logs import configure_logs
 from identity_oidc.streams import WaitingStreams
 
 CONFIG_VARIABLE: Final = "TALLY_OIDC_CONFIG_FILE"
+COUNTERS_VARIABLE: Final = "TALLY_OIDC_COUNTERS_DIRECTORY"
+"""Where all workers count; without it each counts for itself."""
 
 
 def create() -> Front:
@@ -24,4 +26,6 @@ def create() -> Front:
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the provider with `tally oidc serve`.")
     provider = assemble(ProviderConfig.load(Path(path)))
-    return Front(create_app(provider).wsgi_app, WaitingStreams(provider.news_of))
+    counters = os.environ.get(COUNTERS_VARIABLE)
+    app = create_app(provider, Path(counters) if counters else None)
+    return Front(app.wsgi_app, WaitingStreams(provider.news_of))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import os
 
 from flask import Blueprint, Response, current_app, request
 from sqlalchemy import func, select
 
 from identity_oidc.errors import LedgerStaleError, ProviderError
 from identity_oidc.logout.follower import FOLLOWED
-from identity_oidc.metrics import Counters
 from identity_oidc.store.schema import CURSORS, LOGOUT_QUEUE, SESSIONS
 from identity_oidc.tokens.key_place import try_key
 from identity_oidc.views.web import document, provider
+from tally_service.counters import Counters
+from tally_service.prometheus import Metric, render, requests_metric
 
 operations = Blueprint("operations", __name__)
 COUNTERS = "tiger-tally-oidc-counters"
@@ -51,7 +51,7 @@ def ready() -> Response:
 
 @operations.get("/metrics")
 def metrics() -> Response:
-    """For who holds `provider.metrics_token_file`; nobody where there is none."""
+    """Of all workers, for who holds `provider.metrics_token_file`; for nobody where there is none."""
     parts = provider()
     path = parts.config.provider.metrics_token_file
     token = path.read_text("utf-8").strip() if path is not None else ""
@@ -65,5 +65,9 @@ def metrics() -> Response:
         open_ = LOGOUT_QUEUE.c.done_at.is_(None)
         notices = connection.execute(select(func.count()).select_from(LOGOUT_QUEUE).where(open_)).scalar_one()
     counters: Counters = current_app.extensions[COUNTERS]
-    text = counters.text(os.getpid(), {"sessions": sessions, "logout_notices_waiting": notices})
+    gauges = (
+        Metric("tally_oidc_sessions", "gauge", "People who are logged in.", (({}, sessions),)),
+        Metric("tally_oidc_logout_notices_waiting", "gauge", "Logouts that apps are still told of.", (({}, notices),)),
+    )
+    text = render([requests_metric("tally_oidc_requests_total", counters.totals()), *gauges])
     return Response(text, content_type="text/plain; version=0.0.4")

@@ -10,9 +10,9 @@ from flask import Blueprint, Response
 
 from pki_chain.errors import TallyError
 from pki_chain.gateway.answers import json_answer
-from pki_chain.gateway.metrics import Metric, render
 from pki_chain.gateway.problems import problem_of
 from pki_chain.gateway.services import services
+from tally_service.prometheus import Metric, render, requests_metric
 
 operations = Blueprint("operations", __name__)
 
@@ -76,12 +76,7 @@ def _work_metrics() -> list[Metric]:
     inbox = tuple(
         ({"kind": kind, "state": state}, float(count)) for (kind, state), count in sorted(parts.inbox.counts().items())
     )
-    requests = tuple(
-        ({"route": route, "status": status}, float(count))
-        for (route, status), count in parts.counters.totals().items()
-        if count
-    )
     return [
         Metric("tally_inbox", "gauge", "What was acknowledged, by how far it has come.", inbox),
-        Metric("tally_requests_total", "counter", "Requests by route and class of status.", requests),
+        requests_metric("tally_requests_total", parts.counters.totals()),
     ]
