@@ -28,11 +28,12 @@ from identity_oidc.authentication.dpop import Proof
 from identity_oidc.authentication.holds import is_blocked, is_held
 from identity_oidc.authorization.request import AuthorizationRequest
 from identity_oidc.claims import acr_of, satisfies
+from identity_oidc.clients import parse_record
 from identity_oidc.errors import AgentError
 from identity_oidc.ports import IdentityState, LedgerIdentity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import APPROVALS, BLOCKED_APPS, CHALLENGES, REQUESTS
+from identity_oidc.store.schema import APPROVALS, BLOCKED_APPS, CHALLENGES, DENIALS, REQUESTS, SESSIONS
 from identity_oidc.store.statement import Statement, given, insertion
 from identity_oidc.subject import subject_for
 
@@ -136,9 +137,23 @@ def refuse(provider: Provider, agent: Agent, proof: Proof, jti: str, *, reason: 
         if row is None or not challenges.refuse(connection, jti, agent.agent_id, now):
             raise challenges.unknown_challenge()
         record_act(connection, now, "login-refused", challenge=jti, reason=reason)
+        if reason == "not-me":
+            _deny(connection, row, now)
         if reason == "block-app" and not is_blocked(connection, agent.identity, row["client_id"]):
             blocked = {"identity": agent.identity, "client_id": row["client_id"], "blocked_at": now}
             connection.execute(insert(BLOCKED_APPS).values(blocked))
+
+
+def _deny(connection: Connection, row: Mapping[str, Any], now: int) -> None:
+    """Kept for the person's page: somebody else began a login that asked for this identity."""
+    browser = select(SESSIONS.c.browser).where(SESSIONS.c.session_id == row["session_id"])
+    denial = {
+        "identity": row["identity"],
+        "app_name": parse_record(row["fetched"]["app"])["name"],
+        "browser": str(connection.execute(browser).scalar() or ""),
+        "denied_at": now,
+    }
+    connection.execute(insert(DENIALS).values(denial))
 
 
 def _waiting(connection: Connection, agent: Agent, jti: str, now: int) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from identity_oidc.errors import ConfigurationError, StorageError
-from identity_oidc.store.schema import AUDIT, CURSORS, METADATA, SEEN
+from identity_oidc.store.schema import AUDIT, CURSORS, METADATA, NEWEST, SEEN
 from identity_oidc.store.statement import IGNORE_CONFLICT, Statement, insertion
 
 _BUSY_TIMEOUT_S: Final = 5
@@ -127,7 +127,7 @@ class Database:
 
     def _make_tables(self) -> None:
         try:
-            if not inspect(self.engine).has_table(CURSORS.name):
+            if not inspect(self.engine).has_table(NEWEST.name):
                 METADATA.create_all(self.engine)
             with self.writing() as connection:
                 found = connection.execute(select(CURSORS.c.value).where(CURSORS.c.name == "schema")).scalar()

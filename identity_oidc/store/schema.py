@@ -154,6 +154,17 @@ BLOCKED_APPS: Final = Table(
     Column("client_id", String(128), primary_key=True),
     Column("blocked_at", Integer, nullable=False),
 )
+DENIALS: Final = Table(  # logins of which a person's agent said that the person did not begin them
+    "denial",
+    METADATA,
+    Column("denial_id", Integer, primary_key=True, autoincrement=True),
+    Column("identity", _DIGEST, nullable=False),
+    Column("app_name", String(255), nullable=False),
+    Column("browser", String(64), nullable=False),
+    Column("denied_at", Integer, nullable=False),
+    Index("denial_identity", "identity"),
+    Index("denial_time", "denied_at"),
+)
 GRANTS: Final = Table(
     "consent_grant",
     METADATA,
@@ -305,3 +316,6 @@ AUDIT: Final = Table(
     Column("act", String(64), nullable=False),
     Column("facts", JSON, nullable=False),
 )
+
+NEWEST: Final = DENIALS
+"""The table that was added last: where it is missing, what was added since is made."""

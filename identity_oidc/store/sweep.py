@@ -15,6 +15,7 @@ from identity_oidc.store.schema import (
     ACCESS_TOKENS,
     CLIENT_SESSIONS,
     CODES,
+    DENIALS,
     FAMILIES,
     LOGOUT_QUEUE,
     REFRESH_TOKENS,
@@ -26,11 +27,14 @@ from identity_oidc.store.schema import (
 BATCH: Final = 1_000
 KEEP_S: Final = 3_600
 """How long a used code, an ended session and a sent notice stay, so that their second use is noticed."""
+KEEP_DENIALS_S: Final = 90 * 86_400
+"""How long a person sees logins that somebody else began."""
 
 
 def sweep(database: Database, now: int) -> int:
     """Delete one batch of each kind; how many rows went. Raises `StorageError`."""
     before = now - KEEP_S
+    long_ago = now - KEEP_DENIALS_S
     live_refresh = exists().where(REFRESH_TOKENS.c.family_id == FAMILIES.c.family_id)
     live_code = exists().where(CODES.c.family_id == FAMILIES.c.family_id)
     live_access = exists().where(ACCESS_TOKENS.c.family_id == FAMILIES.c.family_id)
@@ -49,6 +53,7 @@ def sweep(database: Database, now: int) -> int:
         (SESSIONS, SESSIONS.c.session_id, SESSIONS.c.expires_at < before),
         (CLIENT_SESSIONS, CLIENT_SESSIONS.c.sid, (CLIENT_SESSIONS.c.created_at < before) & ~live_session),
         (LOGOUT_QUEUE, LOGOUT_QUEUE.c.notice_id, LOGOUT_QUEUE.c.done_at < before),
+        (DENIALS, DENIALS.c.denial_id, DENIALS.c.denied_at < long_ago),
     )
     swept = 0
     for table, key, is_old in old:

@@ -1,6 +1,7 @@
 """The person's page: logins, permissions, agents; withdraw, log out everywhere, hold. No card is needed for any of it.
 
-It is shown for a while after a login with the card in this browser (`login.account_s`).
+It is shown for a while after a login with the card on the same machine as this browser (`login.account_s`): one that a
+live relay brought about (mode remote) would show a stranger everything.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ from sqlalchemy import Connection, delete, func, select
 from identity_oidc.authentication.agents import end_agent
 from identity_oidc.authentication.holds import is_held, place_hold
 from identity_oidc.authentication.session import BrowserSession
+from identity_oidc.claims import ACR_LOCAL, satisfies
 from identity_oidc.consent.text import claim_label
 from identity_oidc.errors import PageError
 from identity_oidc.logout.ending import end_identity, end_session, end_sessions_of_person, withdraw
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
-from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, GRANTS, RELEASES, SESSIONS
+from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, DENIALS, GRANTS, RELEASES, SESSIONS
 from identity_oidc.views.texts import texts_in
 from identity_oidc.views.web import browser_session, check_csrf, language_of_browser, page, provider, redirect
 
 account = Blueprint("account", __name__)
 _MOST = 100
+_MOST_GRANTS = 1_000
+_MOST_DENIALS = 20
 
 
 @account.get("/account")
@@ -36,7 +40,7 @@ def account_page() -> Response:
         if session is None or not _is_recent(parts, session):
             return page("account_closed.html")
         language = language_of_browser()
-        content = _content(connection, session, language)
+        content = _content(connection, session, language, parts.now())
     return page("account.html", language=language, csrf_token=session.csrf_token, **content)
 
 
@@ -102,12 +106,14 @@ def _own(connection: Connection) -> BrowserSession:
     """The session of a person who logged in a short while ago. Raises `PageError`."""
     session = check_csrf(browser_session(connection))
     if not _is_recent(provider(), session):
-        raise PageError("Log in with your SIM again, then come back to this page.")
+        raise PageError("Log in with your SIM again, on this device, then come back to this page.")
     return session
 
 
 def _is_recent(parts: Provider, session: BrowserSession) -> bool:
-    if session.identity is None or session.auth_time is None:
+    if session.identity is None or session.auth_time is None or session.acr is None:
+        return False
+    if not satisfies(session.acr, ACR_LOCAL):
         return False
     return parts.now() - session.auth_time <= parts.config.login.account_s
 
@@ -122,18 +128,13 @@ def _ended(what: str) -> Response:
     return page("account_ended.html", title=texts[f"{what}_title"], text=texts[f"{what}_text"])
 
 
-def _content(connection: Connection, session: BrowserSession, language: str) -> dict[str, Any]:
+def _content(connection: Connection, session: BrowserSession, language: str, now: int) -> dict[str, Any]:
     person, identity = session.person, session.identity
     live = select(SESSIONS).where(SESSIONS.c.person == person, SESSIONS.c.ended_at.is_(None)).limit(_MOST)
-    grants = (
-        select(GRANTS, func.count(RELEASES.c.release_id).label("times"), func.max(RELEASES.c.released_at).label("last"))
-        .outerjoin(RELEASES, RELEASES.c.grant_id == GRANTS.c.grant_id)
-        .where(GRANTS.c.person == person, GRANTS.c.withdrawn_at.is_(None))
-        .group_by(GRANTS.c.grant_id)
-        .order_by(GRANTS.c.created_at.desc())
-        .limit(_MOST)
-    )
     agents = select(AGENTS).where(AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None)).limit(_MOST)
+    denials = (
+        select(DENIALS).where(DENIALS.c.identity == identity).order_by(DENIALS.c.denied_at.desc()).limit(_MOST_DENIALS)
+    )
     blocked = select(BLOCKED_APPS.c.client_id).where(BLOCKED_APPS.c.identity == identity).limit(_MOST)
     return {
         "sessions": [
@@ -145,18 +146,10 @@ def _content(connection: Connection, session: BrowserSession, language: str) -> 
             }
             for row in connection.execute(live).mappings()
         ],
-        "grants": [
-            {
-                "client_id": row["client_id"],
-                "controller": row["controller"],
-                "granted": [claim_label(name, language) for name in row["granted"]],
-                "refused": [claim_label(name, language) for name in row["refused"]],
-                "since": _time(row["created_at"]),
-                "until": _time(row["expires_at"]),
-                "times": row["times"],
-                "last": _time(row["last"]) if row["last"] else "",
-            }
-            for row in connection.execute(grants).mappings()
+        "grants": _permissions(connection, str(person), language, now),
+        "denials": [
+            {"app": row["app_name"], "browser": row["browser"], "at": _time(row["denied_at"])}
+            for row in connection.execute(denials).mappings()
         ],
         "agents": [
             {"id": row["agent_id"], "label": row["label"], "last": _time(row["last_seen_at"])}
@@ -165,6 +158,38 @@ def _content(connection: Connection, session: BrowserSession, language: str) -> 
         "blocked": list(connection.execute(blocked).scalars()),
         "is_held": identity is not None and is_held(connection, identity),
     }
+
+
+def _permissions(connection: Connection, person: str, language: str, now: int) -> list[dict[str, Any]]:
+    """One for each app: each login leaves a grant of its own, and what lives of them is withdrawn together."""
+    wanted = (
+        select(GRANTS, func.count(RELEASES.c.release_id).label("times"), func.max(RELEASES.c.released_at).label("last"))
+        .outerjoin(RELEASES, RELEASES.c.grant_id == GRANTS.c.grant_id)
+        .where(GRANTS.c.person == person, GRANTS.c.withdrawn_at.is_(None), GRANTS.c.expires_at > now)
+        .group_by(GRANTS.c.grant_id)
+        .order_by(GRANTS.c.created_at.desc())
+        .limit(_MOST_GRANTS)
+    )
+    of_apps: dict[str, list[Any]] = {}
+    for row in connection.execute(wanted).mappings():
+        of_apps.setdefault(row["client_id"], []).append(row)
+    found = []
+    for client_id, rows in of_apps.items():
+        granted = {name for row in rows for name in row["granted"]}
+        last = max((row["last"] for row in rows if row["last"]), default=0)
+        found.append(
+            {
+                "client_id": client_id,
+                "controller": rows[0]["controller"],
+                "granted": [claim_label(name, language) for name in sorted(granted)],
+                "refused": [claim_label(name, language) for name in rows[0]["refused"]],
+                "since": _time(min(row["created_at"] for row in rows)),
+                "until": _time(max(row["expires_at"] for row in rows)),
+                "times": sum(row["times"] for row in rows),
+                "last": _time(last) if last else "",
+            }
+        )
+    return found
 
 
 def _time(seconds: int) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Final
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from identity_oidc.authentication.agents import Agent, end_agent, enrol, find_agent, note_agent
 from identity_oidc.authentication.approval import HandedIn
 from identity_oidc.authentication.decision import approve, fetch_challenge, refuse
-from identity_oidc.authentication.dpop import Proof
+from identity_oidc.authentication.dpop import Proof, remember_proof
 from identity_oidc.authentication.holds import place_hold
 from identity_oidc.clients import LANGUAGES
-from identity_oidc.errors import AgentError, LedgerStaleError
+from identity_oidc.errors import AgentError, LedgerStaleError, StorageError
 from identity_oidc.logout.ending import end_identity
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
@@ -27,6 +28,9 @@ _CODE: Final = re.compile(r"[0-9]{6}")
 _REASONS: Final = ("declined", "not-me", "block-app")
 _HOLD_REASONS: Final = ("lost", "stolen", "unknown-key", "unknown-login")
 _ASK_AGAIN_S: Final = 5
+_PROOF: Final = "tally_dpop_proof"
+
+log = logging.getLogger(__name__)
 
 
 @agent.get("/configuration")
@@ -139,6 +143,22 @@ def hold() -> Response:
 
 
 @agent.after_request
+def remember_refused(response: Response) -> Response:
+    """A proof is good once, whatever it was for: with an act that is refused, what it wrote is undone."""
+    proof: Proof | None = g.pop(_PROOF, None)
+    if proof is not None and response.status_code >= 400:
+        parts = provider()
+        try:
+            with parts.database.writing() as connection:
+                remember_proof(connection, proof, parts.now())
+        except AgentError:  # it was remembered with what the refusal took
+            return response
+        except StorageError as error:  # nothing was done, and nothing is while the database is away
+            log.warning("a refused proof is not remembered: %s", error.detail)
+    return response
+
+
+@agent.after_request
 def offer_nonce(response: Response) -> Response:
     parts = provider()
     response.headers["DPoP-Nonce"] = parts.dpop.nonce(parts.now())
@@ -167,7 +187,9 @@ def _proof(parts: Provider, token: str | None, now: int) -> Proof:
         raise AgentError(
             401, "invalid-dpop-proof", "one DPoP proof is needed", authenticate='DPoP error="invalid_dpop_proof"'
         )
-    return parts.dpop.verify(proofs[0], request.method, request.path, token, now)
+    proof = parts.dpop.verify(proofs[0], request.method, request.path, token, now)
+    setattr(g, _PROOF, proof)
+    return proof
 
 
 def _text(body: dict[str, Any], name: str, most: int) -> str:

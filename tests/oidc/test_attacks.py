@@ -147,3 +147,17 @@ def test_another_site_s_post_that_comes_without_the_cookie_is_no_silent_end(
     assert (again.status, again.location.partition("?")[0]) == (303, f"{provider.issuer}/logout")
     assert "csrf_token" in browser.get(again.location).text
     assert Browser().get(again.location).location == address
+
+
+def test_a_proof_is_good_once_also_for_a_request_that_is_refused(app: RelyingParty, soft: SoftAgent) -> None:
+    page = app.begin(Browser())
+    body = {"handle": "x" * 32, "local_secret": page.local_secret, "language": "en"}
+    proof = soft.proof("POST", "/challenges/fetch")
+    refused = soft.call("POST", "/challenges/fetch", body, proof)
+    assert (refused.status, refused.json["code"]) == (404, "unknown-challenge")
+    again = soft.call("POST", "/challenges/fetch", body | {"handle": page.handle}, proof)
+    assert (again.status, again.json["code"]) == (401, "invalid-dpop-proof")
+    malformed = soft.proof("POST", "/challenges/fetch")
+    assert soft.call("POST", "/challenges/fetch", {"handle": 1}, malformed).status == 400
+    assert soft.call("POST", "/challenges/fetch", body | {"handle": page.handle}, malformed).status == 401
+    assert soft.fetch(page).status == 200, "with a proof of its own the login goes on"

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from identity_oidc.errors import StorageError
+from identity_oidc.errors import ConfigurationError, StorageError
 from identity_oidc.store import database as module
 from identity_oidc.store.database import Database, insert_once
-from identity_oidc.store.schema import SEEN
+from identity_oidc.store.schema import CURSORS, NEWEST, SEEN
 
 
 @pytest.fixture
@@ -70,3 +70,20 @@ def test_a_writer_that_fails_leaves_nothing_and_gives_its_turn_back(database: Da
 def test_of_many_at_once_with_one_value_one_is_first(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(lambda _: remember(database, b"the same"), range(8))) == [False] * 7 + [True]
+
+
+def test_a_database_of_before_gets_the_tables_that_were_added_and_one_of_another_version_is_refused(
+    database: Database,
+) -> None:
+    assert remember(database, b"kept")
+    with database.writing() as connection:
+        NEWEST.drop(connection)
+    again = Database.open(str(database.engine.url))
+    with again.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(NEWEST)).scalar_one() == 0
+    assert not remember(again, b"kept"), "what was there stays"
+    with again.writing() as connection:
+        connection.execute(update(CURSORS).where(CURSORS.c.name == "schema").values(value="0"))
+    again.close()
+    with pytest.raises(ConfigurationError, match="version 0"):
+        Database.open(str(database.engine.url))

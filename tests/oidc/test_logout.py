@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jose import jwt
 from sqlalchemy import func, select
 
+from identity_oidc import base64url
 from identity_oidc.config import EgressSettings
 from identity_oidc.egress import Egress
 from identity_oidc.errors import EgressError
@@ -28,15 +30,17 @@ from identity_oidc.logout.ending import end_identity, enqueue_notice
 from identity_oidc.logout.follower import Follower
 from identity_oidc.ports import IdentityState
 from identity_oidc.provider import Provider
-from identity_oidc.store.schema import AGENTS, GRANTS, LOGOUT_QUEUE
+from identity_oidc.store.schema import AGENTS, DENIALS, GRANTS, LOGOUT_QUEUE
 from identity_oidc.store.sweep import sweep
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock, listening
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import FORM, Browser, RelyingParty, add_client, ask
+from tests.oidc.test_approval import remote_handle
 from tests.oidc.test_tokens import log_in
 
 RAW = bytes.fromhex(IDENTITY[2:])
+LONG_AFTER = 4_000_000_000
 AFTER = "https://shop.example/bye"
 
 
@@ -457,6 +461,70 @@ def test_the_person_s_page_withdraws_without_a_card(
     assert "Corner Shop" not in account(browser, told_app.issuer)[0]
     with provider.database.reading() as connection:
         assert connection.execute(select(GRANTS.c.withdrawn_at)).scalar() is not None
+
+
+def test_an_app_is_on_the_person_s_page_once_however_often_it_was_logged_in_to(
+    provider: Provider, soft: SoftAgent, browser: Browser, clock: TestClock
+) -> None:
+    app = add_client(provider, grant_days=30, record={"exp": LONG_AFTER})
+    log_in(app, soft, browser)
+    userinfo = '{"userinfo": {"name": null, "phone_number": null}}'
+    clock.ahead_s += 3_000
+    other = Browser()
+    challenge = soft.challenge(app.begin(other, claims=userinfo))
+    other.get(soft.approve(challenge, soft.approval(challenge, ("phone_number",))).json["completion_uri"])
+    text, csrf = account(other, app.issuer)
+    assert text.count("<bdi>Corner Shop</bdi>") == 1
+    shown = " ".join(text.split())
+    assert "Permitted: e-mail address, whether the e-mail address was checked, full name" in shown
+    assert "Refused: phone number" in shown
+    other.post(f"{app.issuer}/account/withdraw", {"client_id": "shop", "csrf_token": csrf})
+    assert "Corner Shop" not in account(other, app.issuer)[0], "both grants ended"
+    log_in(app, soft, other)
+    clock.ahead_s += 31 * 86_400
+    assert soft.enrol().status == 201
+    log_in(add_client(provider, "bank", record={"name": "Bank", "exp": LONG_AFTER}), soft, other)
+    assert "Corner Shop" not in account(other, app.issuer)[0], "what has run out is no permission"
+
+
+def test_the_person_s_page_is_for_a_login_on_the_same_machine(
+    provider: Provider, told_app: RelyingParty, soft: SoftAgent, browser: Browser
+) -> None:
+    """A live relay brings a stranger's browser a remote login: it opens the app, and not all that the person has."""
+    page = told_app.begin(browser)
+    challenge = soft.challenge(page, "remote", remote_handle(page, provider))
+    soft.approve(challenge, soft.approval(challenge, code=page.code))
+    assert browser.post(f"{page.address}/complete", {"csrf_token": page.csrf_token}).status == 303
+    closed = browser.get(f"{told_app.issuer}/account")
+    assert "Corner Shop" not in closed.text
+    assert "with the agent on this device" in closed.text
+    assert browser.cookie is not None
+    csrf = base64url.encode(sha256(b"tally-csrf-1" + browser.cookie.encode()).digest())
+    for act in ("withdraw", "session", "everywhere", "agent", "unblock", "hold"):
+        refused = browser.post(f"{told_app.issuer}/account/{act}", {"csrf_token": csrf, "client_id": "told"})
+        assert refused.status == 400
+        assert "on this device" in refused.text
+    log_in(told_app, soft, browser, prompt="login")
+    assert "Corner Shop" in account(browser, told_app.issuer)[0]
+
+
+def test_a_login_that_was_not_the_person_s_is_shown_to_the_person_alone(
+    provider: Provider, told_app: RelyingParty, soft: SoftAgent, browser: Browser, ledger: LedgerInMemory
+) -> None:
+    for reason in ("declined", "not-me"):
+        challenge = soft.challenge(told_app.begin(Browser(user_agent="Mozilla/5.0 (Windows NT 10.0) Chrome/140.0")))
+        path = f"/challenges/{challenge['challenge_id']}/refusal"
+        assert soft.call("POST", path, {"reason": reason}).status == 204
+    log_in(told_app, soft, browser)
+    text, _ = account(browser, told_app.issuer)
+    assert text.count("Chrome on Windows") == 1, "a login that was declined was the person's own"
+    assert "Logins that were not yours" in text
+    stranger = Browser()
+    log_in(told_app, SoftAgent.enrolled(provider.issuer, ledger, "0x" + "66" * 32), stranger)
+    assert "not yours" not in account(stranger, told_app.issuer)[0]
+    assert sweep(provider.database, provider.now() + 91 * 86_400) > 0
+    with provider.database.reading() as connection:
+        assert connection.execute(select(DENIALS)).first() is None
 
 
 def test_the_person_logs_out_everywhere_ends_agents_and_holds(
