@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import agent, gas, ipsec, issuing, ocsp, oidc, proofs, relying, serving, sim
+from tests.bench import agent, gas, ipsec, issuing, keys, ocsp, oidc, proofs, relying, serving, sim
 from tests.bench.figures import Figure, write
 
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
     "relying": relying.measure,
     "ocsp": ocsp.measure,
     "oidc": oidc.measure,
+    "keys": keys.measure,
 }
 
 
