@@ -1,21 +1,13 @@
 """What stands between the HTTP server and Flask: bodies within bounds of size, time and number, and the short way for
 `GET /v1/certificates/{sha256}/status` and for OCSP.
-
-Under plain WSGI the server hands a request on before its body has arrived, so that eight senders who stop half-way
-would hold every thread of a worker for good. Here bodies are awaited without a thread, and a request gets one when it
-is whole. Source: ASGI 3.0 (HTTP), PEP 3333.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
 import re
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from pki_chain.config import Network
 from pki_chain.errors import TallyError
@@ -28,14 +20,20 @@ from pki_chain.gateway.proxies import client_address
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusAnswers
 from pki_chain.status.ocsp_request import OcspRequestError
+from tally_service.wsgi import (
+    BodyError,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    ThreadedApplication,
+    environ_of,
+    receive_body,
+    send_answer,
+)
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+    from _typeshed.wsgi import WSGIApplication
 
 MAX_BODY_BYTES: Final = 256 * 1024
 BODY_TIMEOUT_S: Final = 10.0
@@ -75,13 +73,12 @@ class Front:
         body_timeout_s: float = BODY_TIMEOUT_S,
         trusted_proxies: Sequence[Network] = (),
     ) -> None:
-        self._application = application
+        self._application = ThreadedApplication(application, THREADS)
         self._answers = answers
         self._counters = counters
         self._ocsp = ocsp
         self._body_timeout_s = body_timeout_s
         self._trusted_proxies = trusted_proxies
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._arriving: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +88,7 @@ class Front:
         if scope["method"] == "GET" and (match := _STATUS_PATH.fullmatch(scope["path"])):
             content = self._status(match[1])
             if content is not None:
-                await _send(send, 200, [*content[0], _length(content[1])], content[1])
+                await send_answer(send, 200, [*content[0], _length(content[1])], content[1])
                 return
         if self._trusted_proxies:
             scope = {**scope, "client": (client_address(scope, self._trusted_proxies), 0)}
@@ -104,14 +101,13 @@ class Front:
             self._counters.count("other", error.status)
             refusal = problem(error.status, error.code, error.text)
             headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), _NO_SNIFFING]
-            await _send(send, error.status, [*headers, _length(refusal.get_data())], refusal.get_data())
+            await send_answer(send, error.status, [*headers, _length(refusal.get_data())], refusal.get_data())
             return
-        loop = asyncio.get_running_loop()
-        status, headers, page = await loop.run_in_executor(self._threads, self._run, wsgi_environ(scope, body))
+        status, headers, page = await self._application.answer(environ_of(scope, body))
         if scope["method"] != "HEAD" and status != 304:  # to those the application tells the length that GET has
             headers = [each for each in headers if each[0] != b"content-length"]
             headers.append(_length(page))
-        await _send(send, status, headers, page)
+        await send_answer(send, status, headers, page)
 
     def _status(self, sha256: str) -> tuple[Headers, bytes] | None:
         """A good answer; None where there is something else to say, which the route of the same path then says."""
@@ -138,7 +134,7 @@ class Front:
         self._counters.count("ocsp", 200)
         caching = (b"cache-control", cache_control(answer.cache_s).encode())
         headers = [(b"content-type", OCSP_MEDIA_TYPE.encode()), _NO_SNIFFING, caching]
-        await _send(send, 200, [*headers, _length(answer.content)], answer.content)
+        await send_answer(send, 200, [*headers, _length(answer.content)], answer.content)
 
     async def _body(
         self, scope: Scope, receive: Receive, most_bytes: int = MAX_BODY_BYTES, most_bodies: int = MAX_BODIES_A_CLIENT
@@ -154,89 +150,23 @@ class Front:
             )
         self._arriving[client] += 1
         try:
-            async with asyncio.timeout(self._body_timeout_s):
-                return await _receive_body(receive, most_bytes)
-        except TimeoutError:
-            raise _NotTakenError(
-                408, "too-slow", f"The body did not arrive within {self._body_timeout_s:g} s. Send it again."
-            ) from None
+            return await receive_body(receive, most_bytes, self._body_timeout_s)
+        except BodyError as error:
+            raise self._not_taken(error.status, most_bytes) from None
         finally:
             self._arriving[client] -= 1
             if not self._arriving[client]:
                 del self._arriving[client]
 
-    def _run(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
-        """The WSGI application's whole answer."""
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
-            started[:] = [(status, headers)]
-            return _no_write
-
-        parts: Iterable[bytes] = self._application(environ, start_response)
-        try:
-            content = b"".join(parts)
-        finally:
-            close = getattr(parts, "close", None)
-            if close is not None:
-                close()
-        ((status, headers),) = started
-        encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        return int(status[:3]), encoded, content
-
-
-def wsgi_environ(scope: Scope, body: bytes) -> WSGIEnvironment:
-    """A request as PEP 3333 has it."""
-    server = scope.get("server") or ("localhost", 80)
-    environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": scope["path"].encode("utf-8", "surrogateescape").decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_NAME": server[0],
-        "SERVER_PORT": str(server[1]),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": (scope.get("client") or ("unknown",))[0],
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
-        if name in {"CONTENT_LENGTH", "TRANSFER_ENCODING"} or b"_" in raw_name:
-            continue
-        key = name if name == "CONTENT_TYPE" else f"HTTP_{name}"
-        environ[key] = f"{environ[key]},{value}" if key in environ else value
-    if body:
-        environ["CONTENT_LENGTH"] = str(len(body))
-    return environ
-
-
-async def _receive_body(receive: Receive, most_bytes: int) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _NotTakenError(400, "cut-off", "The body broke off. Send it again.")
-        body += message.get("body", b"")
-        if len(body) > most_bytes:
-            raise _NotTakenError(413, "body-too-large", f"The body is longer than {most_bytes} bytes. Split it.")
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-async def _send(send: Send, status: int, headers: Headers, content: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    def _not_taken(self, status: int, most_bytes: int) -> _NotTakenError:
+        if status == 413:
+            return _NotTakenError(413, "body-too-large", f"The body is longer than {most_bytes} bytes. Split it.")
+        if status == 408:
+            return _NotTakenError(
+                408, "too-slow", f"The body did not arrive within {self._body_timeout_s:g} s. Send it again."
+            )
+        return _NotTakenError(400, "cut-off", "The body broke off. Send it again.")
 
 
 def _length(content: bytes) -> tuple[bytes, bytes]:
     return b"content-length", str(len(content)).encode()
-
-
-def _no_write(_: bytes) -> object:
-    raise NotImplementedError("write() of PEP 3333 is not offered: return the content")
