@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 from identity_oidc.config import LimitSettings
 
@@ -35,6 +36,7 @@ class RateLimit:
         return is_allowed
 
 
+@lru_cache(maxsize=MOST_CLIENTS)
 def network_of(address: str) -> str:
     """Whose address it is: everybody with IPv6 has 2^64 or more, so its first 64 bits."""
     try:

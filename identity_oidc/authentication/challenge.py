@@ -6,10 +6,12 @@ Source: docs/approval.md, docs/sim-agent-api.yaml.
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from joserfc import jwe
@@ -32,6 +34,8 @@ LOCAL: Final = "local"
 REMOTE: Final = "remote"
 PLAIN_BYTES: Final = 16_384
 _CODE_BOUND: Final = 1_000_000
+_HANDLE_BYTES: Final = 24
+_KEYS_KEPT: Final = 1_024
 _WHEN_FETCHED: Final = ("mode", "identity", "person", "agent", "fetched", "issued_at", "expires_at")
 _WHEN_APPROVED: Final = ("granted", "completion_hash", "approved_at")
 _BEGIN: Final = Statement(insertion(CHALLENGES, *(set(_WHEN_FETCHED) - {"expires_at"}), *_WHEN_APPROVED))
@@ -91,9 +95,16 @@ class FetchingAgent:
 
 
 def begin_challenge(
-    connection: Connection, request_id: str, client_id: str, session: BrowserSession, *, now: int, login: LoginSettings
+    connection: Connection,
+    request_id: str,
+    client_id: str,
+    session: BrowserSession,
+    *,
+    now: int,
+    login: LoginSettings,
+    may_be_remote: bool = True,
 ) -> str:
-    """Store a challenge that waits for an agent; its `jti`."""
+    """Store a challenge that waits for an agent, and the handles that its page shows first; its `jti`."""
     jti = secrets.token_urlsafe(24)
     _BEGIN.changed(
         connection,
@@ -110,12 +121,33 @@ def begin_challenge(
         created_at=now,
         expires_at=now + login.request_s,
     )
+    _store_handle(connection, jti, LOCAL, first_handle(session, request_id, LOCAL), now + login.request_s)
+    if may_be_remote:
+        fresh = first_handle(session, request_id, REMOTE)
+        _store_handle(connection, jti, REMOTE, fresh, now + min(login.remote_link_s, login.request_s))
     return jti
 
 
+def first_handle(session: BrowserSession, request_id: str, mode: str) -> FreshHandle:
+    """The handle that was stored when the login began, made again from the cookie of who began: so its page need not
+    write. Nobody else can make it, nor is it kept here but as its digest."""
+
+    def made(what: str) -> str:
+        text = f"tally-{what}-1:{mode}:{request_id}".encode()
+        return base64url.encode(hmac.digest(session.secret.encode("ascii"), text, "sha256")[:_HANDLE_BYTES])
+
+    return FreshHandle(made("handle"), made("local-secret") if mode == LOCAL else "")
+
+
 def add_handle(connection: Connection, jti: str, mode: str, expires_at: int) -> FreshHandle:
-    """A handle that leads an agent to this challenge, in this mode, until then."""
-    fresh = FreshHandle(secrets.token_urlsafe(24), secrets.token_urlsafe(24) if mode == LOCAL else "")
+    """One more handle that leads an agent to this challenge, in this mode, until then."""
+    secret = secrets.token_urlsafe(_HANDLE_BYTES) if mode == LOCAL else ""
+    fresh = FreshHandle(secrets.token_urlsafe(_HANDLE_BYTES), secret)
+    _store_handle(connection, jti, mode, fresh, expires_at)
+    return fresh
+
+
+def _store_handle(connection: Connection, jti: str, mode: str, fresh: FreshHandle, expires_at: int) -> None:
     _ADD_HANDLE.changed(
         connection,
         handle_hash=base64url.digest(fresh.handle),
@@ -124,7 +156,6 @@ def add_handle(connection: Connection, jti: str, mode: str, expires_at: int) -> 
         secret_hash=base64url.digest(fresh.secret) if fresh.secret else None,
         expires_at=expires_at,
     )
-    return fresh
 
 
 def find_by_handle(connection: Connection, handle: str, local_secret: str | None, now: int) -> tuple[Row, str]:
@@ -249,8 +280,14 @@ def encrypt_for(agent_jwk: Mapping[str, Any], kid: str, challenge: Mapping[str, 
     if len(plain) > PLAIN_BYTES:
         raise AgentError(400, "bad-request", "the request does not fit a challenge: the app asks for too much")
     header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": kid}
-    key = ECKey.import_key(dict(agent_jwk))
+    key = _agent_key(agent_jwk["x"], agent_jwk["y"])
     return jwe.encrypt_compact(header, plain.ljust(PLAIN_BYTES), key, algorithms=["ECDH-ES", "A256GCM"])
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def _agent_key(x: str, y: str) -> ECKey:
+    """A public key; it was checked when the agent enrolled with it."""
+    return ECKey.import_key({"kty": "EC", "crv": "P-256", "x": x, "y": y})
 
 
 def is_session_waiting(connection: Connection, row: Mapping[str, Any], now: int) -> bool:

@@ -37,7 +37,9 @@ _MINE: Final = (
     CLIENT_SESSIONS.c.client_id == given(CLIENT_SESSIONS.c.client_id),
 )
 _FIND_BY_TOKEN: Final = Statement(
-    select(CHALLENGES).where(CHALLENGES.c.completion_hash == given(CHALLENGES.c.completion_hash))
+    select(CHALLENGES.c.request_id, CHALLENGES.c.mode).where(
+        CHALLENGES.c.completion_hash == given(CHALLENGES.c.completion_hash)
+    )
 )
 _USE: Final = Statement(
     update(CHALLENGES)
@@ -78,7 +80,7 @@ class Completed:
 
 
 def find_by_token(connection: Connection, token: str) -> Row | None:
-    """The challenge of a one-time completion address."""
+    """Request and mode of the challenge of a one-time completion address."""
     return _FIND_BY_TOKEN.first(connection, completion_hash=base64url.digest(token))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, Self
 
@@ -20,6 +21,7 @@ from identity_oidc import base64url
 
 MAX_CHARS: Final = 4_096
 _SIGNATURE_BYTES: Final = 64
+_KEYS_KEPT: Final = 4_096
 _JWK_MEMBERS: Final = frozenset({"kty", "crv", "x", "y"})
 
 
@@ -53,11 +55,8 @@ class CompactJws:
     def is_signed_by(self, public_key: bytes) -> bool:
         """Whether the signature is ES256 under x and y (64 bytes); a signature and its twin both are."""
         try:
-            numbers = ec.EllipticCurvePublicNumbers(
-                int.from_bytes(public_key[:32], "big"), int.from_bytes(public_key[32:], "big"), ec.SECP256R1()
-            )
             r, s = int.from_bytes(self.signature[:32], "big"), int.from_bytes(self.signature[32:], "big")
-            numbers.public_key().verify(encode_dss_signature(r, s), self.signing_input, ec.ECDSA(SHA256()))
+            _public_key(public_key).verify(encode_dss_signature(r, s), self.signing_input, ec.ECDSA(SHA256()))
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -69,7 +68,8 @@ def parse_json(content: bytes) -> dict[str, Any]:
         found = json.loads(
             content.decode("utf-8"), object_pairs_hook=_unique, parse_float=_refused, parse_constant=_refused
         )
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate is no text that can be kept
+        if b"\\u" in content:
+            json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate is no text that can be kept
     except (ValueError, RecursionError) as error:
         raise MalformedJwsError("not JSON of the form asked for") from error
     if not isinstance(found, dict):
@@ -84,13 +84,17 @@ def parse_public_jwk(jwk: object) -> bytes:
     try:
         point = b"".join(base64url.parse(jwk[name]) for name in ("x", "y"))
         require(len(point) == 64, "coordinates of another length")
-        numbers = ec.EllipticCurvePublicNumbers(
-            int.from_bytes(point[:32], "big"), int.from_bytes(point[32:], "big"), ec.SECP256R1()
-        )
-        numbers.public_key()
+        _public_key(point)
     except (ValueError, TypeError, AttributeError) as error:
         raise MalformedJwsError("not a point of P-256") from error
     return point
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def _public_key(point: bytes) -> ec.EllipticCurvePublicKey:
+    """Raises `ValueError` for what is no point of P-256, each time anew."""
+    x, y = int.from_bytes(point[:32], "big"), int.from_bytes(point[32:], "big")
+    return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from identity_oidc.claims import ACR_REMOTE, satisfies
 from identity_oidc.clients import Client
 from identity_oidc.errors import AuthorizationError
 
@@ -43,9 +44,14 @@ class AuthorizationRequest:
     login_hint: str
     hinted_sub: str
 
+    @property
+    def may_be_remote(self) -> bool:
+        """Whether a login read from another screen would do."""
+        return not self.is_acr_essential or any(satisfies(ACR_REMOTE, wanted) for wanted in self.acr_values)
+
     def content(self) -> dict[str, Any]:
         """As it is stored."""
-        return asdict(self) | {"items": dict(self.items)}
+        return {name: getattr(self, name) for name in self.__slots__} | {"items": dict(self.items)}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Self:

@@ -90,7 +90,15 @@ def _store(
         created_at=now,
         expires_at=now + parts.config.login.request_s,
     )
-    begin_challenge(connection, request_id, asked.client_id, session, now=now, login=parts.config.login)
+    begin_challenge(
+        connection,
+        request_id,
+        asked.client_id,
+        session,
+        now=now,
+        login=parts.config.login,
+        may_be_remote=asked.may_be_remote,
+    )
     return request_id
 
 

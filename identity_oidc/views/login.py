@@ -10,12 +10,11 @@ from urllib.parse import urlencode, urlsplit
 from flask import Blueprint, Response, request
 from sqlalchemy import Connection, select, update
 
-from identity_oidc.authentication.challenge import LOCAL, REMOTE, FreshHandle, add_handle
+from identity_oidc.authentication.challenge import LOCAL, REMOTE, FreshHandle, add_handle, first_handle
 from identity_oidc.authentication.completion import complete, find_by_token
 from identity_oidc.authentication.session import BrowserSession
 from identity_oidc.authentication.waiting import WAITING, public_state
 from identity_oidc.authorization.request import AuthorizationRequest
-from identity_oidc.claims import ACR_REMOTE, satisfies
 from identity_oidc.clients import Client
 from identity_oidc.consent.text import claim_label, shown_domain
 from identity_oidc.errors import AuthorizationError, PageError
@@ -66,14 +65,13 @@ class Waiting:
 def login_page(request_id: str) -> Response:
     """The page: what the app asks for, and both ways to the agent."""
     parts, now = provider(), provider().now()
-    with parts.database.writing() as connection:
+    with parts.database.reading() as connection:
         waiting = _waiting(connection, parts, request_id)
-        state = waiting.challenge["state"]
-        if state not in {"waiting", "fetched", "approved"}:
-            raise PageError(_OVER)
-        until = waiting.challenge["expires_at"]
-        local = add_handle(connection, waiting.challenge["jti"], LOCAL, until) if state == "waiting" else None
-        remote = _remote_handle(connection, parts, waiting, now) if state == "waiting" else None
+    state = waiting.challenge["state"]
+    if state not in {"waiting", "fetched", "approved"}:
+        raise PageError(_OVER)
+    local = first_handle(waiting.session, request_id, LOCAL) if state == "waiting" else None
+    remote = _handle_to_show(parts, waiting, now) if state == "waiting" else None
     language = language_of_browser()
     return _with_origin_referrer(
         page(
@@ -94,7 +92,7 @@ def login_page(request_id: str) -> Response:
             loopback=f"http://127.0.0.1:{parts.config.login.agent_loopback_port}/hand-over",
             issuer=parts.config.issuer,
             qr=_qr(parts, remote),
-            is_remote_enough=_may_be_remote(waiting.asked),
+            is_remote_enough=waiting.asked.may_be_remote,
         )
     )
 
@@ -223,15 +221,19 @@ def _waiting(connection: Connection, parts: Provider, request_id: str, *, csrf: 
     return Waiting(request_id, asked, row, client, session)
 
 
+def _handle_to_show(parts: Provider, waiting: Waiting, now: int) -> FreshHandle | None:
+    """The first one while it lives as long as a page shows it, which asks for another one then; a new one later."""
+    if waiting.asked.may_be_remote and now - waiting.challenge["created_at"] <= parts.config.login.remote_link_s // 2:
+        return first_handle(waiting.session, waiting.request_id, REMOTE)
+    with parts.database.writing() as connection:
+        return _remote_handle(connection, parts, waiting, now)
+
+
 def _remote_handle(connection: Connection, parts: Provider, waiting: Waiting, now: int) -> FreshHandle | None:
-    if not _may_be_remote(waiting.asked):
+    if not waiting.asked.may_be_remote:
         return None
     until = min(now + parts.config.login.remote_link_s, waiting.challenge["expires_at"])
     return add_handle(connection, waiting.challenge["jti"], REMOTE, until)
-
-
-def _may_be_remote(asked: AuthorizationRequest) -> bool:
-    return not asked.is_acr_essential or any(satisfies(ACR_REMOTE, wanted) for wanted in asked.acr_values)
 
 
 def _link(parts: Provider, handle: FreshHandle | None) -> str:
