@@ -394,8 +394,10 @@ def test_disk_full_takes_nothing_in_and_goes_on_when_there_is_space(
         raw, digest = wallet.next()
         append = Journal.append
 
+        ours = engine._journal  # and not that of the engine that other tests share
+
         def refuse(journal: Journal, records: Any) -> None:
-            if any(isinstance(record, TransactionRecord) for record in records):
+            if journal is ours and any(isinstance(record, TransactionRecord) for record in records):
                 raise StorageError("No space left on device. Nothing was acknowledged. Free space.")
             append(journal, records)
 
@@ -411,13 +413,14 @@ def test_disk_full_takes_nothing_in_and_goes_on_when_there_is_space(
 
 def test_a_block_that_cannot_be_recorded_is_seen_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append
-
-    def refuse(journal: Journal, records: Any) -> None:
-        if any(isinstance(record, BlockRecord) for record in records):
-            raise StorageError("No space left on device.")
-        append(journal, records)
-
     with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine, monkeypatch.context() as patch:
+        ours = engine._journal  # and not that of the engine that other tests share
+
+        def refuse(journal: Journal, records: Any) -> None:
+            if journal is ours and any(isinstance(record, BlockRecord) for record in records):
+                raise StorageError("No space left on device.")
+            append(journal, records)
+
         patch.setattr(Journal, "append", refuse)
         connection = Connection([engine.endpoint])
         raw, digest = Wallet(engine.chain_id).next()
