@@ -19,8 +19,8 @@ from identity_oidc.logout.follower import Follower
 from identity_oidc.provider import Provider
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
-from identity_oidc.service.parent import watch_parent
 from identity_oidc.store.sweep import sweep
+from tally_service.parent import end_with_parent
 
 DELIVER_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 60.0
@@ -69,7 +69,7 @@ def _repeat(act: Callable[[], object], every_s: float, stop: threading.Event) ->
 def main(arguments: list[str]) -> None:
     """Keep house by this configuration file."""
     configure_logs("housekeeper")
-    watch_parent(int(arguments[1]))
+    end_with_parent(int(arguments[1]))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -15,9 +15,9 @@ from granian.http import HTTP1Settings
 from identity_oidc.config import ProviderConfig
 from identity_oidc.front import MAX_BODY_BYTES, MOST_REQUESTS
 from identity_oidc.service.logs import JsonFormatter, configure_logs
-from identity_oidc.service.parent import watch_parent
 from identity_oidc.service.worker import CONFIG_VARIABLE
 from identity_oidc.streams import MOST_STREAMS
+from tally_service.parent import end_with_parent
 
 MOST_CONNECTIONS_A_WORKER: Final = MOST_REQUESTS + MOST_STREAMS
 HEADER_TIMEOUT_MS: Final = 10_000
@@ -64,7 +64,7 @@ def _logs() -> dict[str, object]:
 def main(arguments: list[str]) -> None:
     """Serve by this configuration file."""
     configure_logs("server")
-    watch_parent(int(arguments[1]))
+    end_with_parent(int(arguments[1]))
     _allow_files()
     serve(ProviderConfig.load(Path(arguments[0])))
 

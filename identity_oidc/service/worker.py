@@ -13,6 +13,7 @@ from identity_oidc.front import Front
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
 from identity_oidc.streams import WaitingStreams
+from tally_service.parent import end_with_server
 
 CONFIG_VARIABLE: Final = "TALLY_OIDC_CONFIG_FILE"
 COUNTERS_VARIABLE: Final = "TALLY_OIDC_COUNTERS_DIRECTORY"
@@ -25,6 +26,7 @@ def create() -> Front:
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the provider with `tally oidc serve`.")
+    end_with_server()
     provider = assemble(ProviderConfig.load(Path(path)))
     counters = os.environ.get(COUNTERS_VARIABLE)
     app = create_app(provider, Path(counters) if counters else None)

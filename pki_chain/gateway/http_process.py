@@ -14,9 +14,9 @@ from granian.http import HTTP1Settings
 from pki_chain.config import MemberConfig
 from pki_chain.gateway.front import MAX_BODY_BYTES
 from pki_chain.gateway.logs import JsonFormatter, configure_logs
-from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.worker import CONFIG_VARIABLE
 from pki_chain.log_limit import LogLimit
+from tally_service.parent import end_with_parent
 
 MOST_REQUESTS_A_WORKER: Final = 256
 HEADER_TIMEOUT_MS: Final = 10_000
@@ -53,7 +53,7 @@ def serve_application(factory: str, host: str, port: int, workers: int) -> None:
 def main(arguments: list[str]) -> None:
     """Serve by this configuration file."""
     configure_logs("server")
-    watch_parent(int(arguments[1]), end_at_once)
+    end_with_parent(int(arguments[1]))
     serve(MemberConfig.load(Path(arguments[0])))
 
 

@@ -24,12 +24,12 @@ from pki_chain.errors import LedgerUnavailableError, TallyError
 from pki_chain.gateway.data_lock import lock_data
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
-from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.relayer import Relayer
 from pki_chain.gateway.services import INBOX_FILE, INDEX_FILE, OUTBOX_FILE, open_status_keys
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.index.indexer import Indexer
 from pki_chain.ports import Block
+from tally_service.parent import end_with_parent
 
 POLL_S: Final = 0.25
 RENEW_EVERY_S: Final = 3_600.0
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
     configure_logs("relayer")
     stop = threading.Event()
     stop_on_signals(stop)
-    watch_parent(int(arguments[1]), end_at_once)
+    end_with_parent(int(arguments[1]))
     try:
         run(MemberConfig.load(Path(arguments[0])), stop)
     except TallyError as error:

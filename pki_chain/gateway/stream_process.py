@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
@@ -18,12 +17,12 @@ from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.http_process import HEADER_TIMEOUT_MS, log_settings
 from pki_chain.gateway.logs import configure_logs
-from pki_chain.gateway.parent import end_at_once, watch_parent
 from pki_chain.gateway.services import INDEX_FILE, load_token
 from pki_chain.gateway.stream import MAX_STREAMS, ChangeStream
 from pki_chain.gateway.worker import CONFIG_VARIABLE
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
+from tally_service.parent import end_with_parent, end_with_server
 
 _STOP_TIMEOUT_S: Final = 2
 """Streams do not end by themselves; their clients go on elsewhere, or here again."""
@@ -35,8 +34,7 @@ def create() -> ChangeStream:
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the gateway with `tally gateway run`.")
-    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
-        watch_parent(parent.pid, end_at_once)
+    end_with_server()
     config = MemberConfig.load(Path(path))
     read_model = ReadModel(config.gateway.data / INDEX_FILE)
     return ChangeStream(read_model, ChangeLog(read_model), Freshness(read_model, time.time), load_token(config))
@@ -45,7 +43,7 @@ def create() -> ChangeStream:
 def main(arguments: list[str]) -> None:
     """Serve by this configuration file until SIGTERM or SIGINT."""
     configure_logs("stream")
-    watch_parent(int(arguments[1]), end_at_once)
+    end_with_parent(int(arguments[1]))
     config = MemberConfig.load(Path(arguments[0]))
     os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
     Granian(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,7 @@ from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.front import Front
 from pki_chain.gateway.logs import configure_logs
-from pki_chain.gateway.parent import end_at_once, watch_parent
+from tally_service.parent import end_with_server
 
 CONFIG_VARIABLE: Final = "TIGER_TALLY_GATEWAY_CONFIG"
 
@@ -23,6 +22,5 @@ def create() -> Front:
     path = os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise ConfigurationError(f"{CONFIG_VARIABLE} is not set. Start the gateway with `tally gateway run`.")
-    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
-        watch_parent(parent.pid, end_at_once)
+    end_with_server()
     return create_front(MemberConfig.load(Path(path)))
