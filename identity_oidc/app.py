@@ -23,7 +23,7 @@ from identity_oidc.views.operations import COUNTERS, operations
 from identity_oidc.views.theme import THEME, theming
 from identity_oidc.views.token import SERVER, token
 from identity_oidc.views.userinfo import userinfo
-from identity_oidc.views.web import client_address, register_errors
+from identity_oidc.views.web import AddressBook, client_address, register_errors
 from tally_service.counters import Counters
 
 MAX_BODY_BYTES: Final = 65_536
@@ -50,6 +50,7 @@ def create_app(provider: Provider, counters_directory: Path | None = None) -> Fl
     app.extensions[SERVER] = TokenServer(app, provider)
     limit = RateLimit(provider.config.limits)
     register_errors(app)
+    app.jinja_env.globals["url_for"] = AddressBook(app)
     for blueprint in (discovery, authorize, login, token, userinfo, agent, account, logout, operations, theming):
         app.register_blueprint(blueprint)
     endpoints = sorted({rule.endpoint for rule in app.url_map.iter_rules()})
@@ -63,12 +64,12 @@ def create_app(provider: Provider, counters_directory: Path | None = None) -> Fl
     @app.after_request
     def finish(response: Response) -> Response:
         counters.count(request.endpoint or NO_ROUTE, response.status_code)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Frame-Options"] = "DENY"
+        response.headers.add("X-Content-Type-Options", "nosniff")
+        response.headers.add("X-Frame-Options", "DENY")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         if provider.config.issuer.startswith("https://"):
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+            response.headers.add("Strict-Transport-Security", "max-age=31536000")
         return response
 
     return app

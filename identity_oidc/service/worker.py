@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Final
@@ -30,4 +31,6 @@ def create() -> Front:
     provider = assemble(ProviderConfig.load(Path(path)))
     counters = os.environ.get(COUNTERS_VARIABLE)
     app = create_app(provider, Path(counters) if counters else None)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not walk it again and again
     return Front(app.wsgi_app, WaitingStreams(provider.news_of))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any, Final
 
 NAMES: Final = (("en", "English"), ("zh", "中文"))
@@ -22,6 +23,12 @@ def texts_in(language: str) -> Mapping[str, str]:
     texts = _load("texts.json")
     found: Mapping[str, str] = texts.get(language, texts["en"])
     return found
+
+
+@cache
+def named_texts_in(language: str) -> SimpleNamespace:
+    """The same for templates, which look for a member before they look for a key."""
+    return SimpleNamespace(**texts_in(language))
 
 
 def message_in(language: str, message: str) -> str:

@@ -20,12 +20,13 @@ from identity_oidc.config import ProviderSettings
 from identity_oidc.errors import AgentError, InputError, PageError, ProviderError
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.subscribers.errors import SubscriberError
-from identity_oidc.views.texts import NAMES, message_in, texts_in
+from identity_oidc.views.texts import NAMES, message_in, named_texts_in
 from identity_oidc.views.theme import theme
 
 log = logging.getLogger(__name__)
 
 MACHINE_PATHS: Final = ("/agent/", "/token", "/introspect", "/revoke", "/userinfo", "/jwks", "/.well-known/")
+_FILES: Final = frozenset({"static", "theming.colours", "theming.logo"})
 _PROBLEM: Final = "application/problem+json"
 
 
@@ -71,12 +72,28 @@ def language_of_browser() -> str:
     return request.accept_languages.best_match(LANGUAGES, "en") or "en"
 
 
+class AddressBook:
+    """`url_for` for templates: Flask makes the addresses of files, which are the same on every page, once."""
+
+    def __init__(self, app: Flask) -> None:
+        self._make = app.url_for
+        self._made: dict[tuple[str, ...], str] = {}
+
+    def __call__(self, endpoint: str, **values: Any) -> str:
+        if endpoint not in _FILES:
+            return self._make(endpoint, **values)
+        asked = (endpoint, *map(str, values.values()))
+        if asked not in self._made:
+            self._made[asked] = self._make(endpoint, **values)
+        return self._made[asked]
+
+
 def page(template: str, *, status: int = 200, language: str | None = None, forms: str = "", **values: Any) -> Response:
     """A page of ours; `forms` are addresses beside our own that its forms may lead to."""
     chosen = language or language_of_browser()
     content = render_template(
         template,
-        t=texts_in(chosen),
+        t=named_texts_in(chosen),
         language=chosen,
         languages=NAMES,
         theme=theme(),
