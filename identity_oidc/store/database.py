@@ -129,6 +129,8 @@ class Database:
         try:
             if not inspect(self.engine).has_table(NEWEST.name):
                 METADATA.create_all(self.engine)
+                for index in (each for table in METADATA.tables.values() for each in table.indexes):
+                    index.create(self.engine, checkfirst=True)
             with self.writing() as connection:
                 found = connection.execute(select(CURSORS.c.value).where(CURSORS.c.name == "schema")).scalar()
                 if found is None:

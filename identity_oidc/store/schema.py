@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA: Final = MetaData()
@@ -101,6 +102,12 @@ CHALLENGES: Final = Table(
     Column("created_at", Integer, nullable=False),
     Column("expires_at", Integer, nullable=False),
     Index("challenge_request", "request_id"),
+    Index(
+        "challenge_completion",
+        "completion_hash",
+        sqlite_where=text("completion_hash IS NOT NULL"),
+        postgresql_where=text("completion_hash IS NOT NULL"),
+    ),
     Index("challenge_identity", "identity"),
     Index("challenge_expiry", "expires_at"),
 )
