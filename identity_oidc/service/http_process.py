@@ -14,7 +14,7 @@ from granian.http import HTTP1Settings
 
 from identity_oidc.config import ProviderConfig
 from identity_oidc.front import MAX_BODY_BYTES, MOST_REQUESTS
-from identity_oidc.service.logs import JsonFormatter, configure_logs
+from identity_oidc.service.logs import configure_logs, server_logs
 from identity_oidc.service.worker import CONFIG_VARIABLE
 from identity_oidc.streams import MOST_STREAMS
 from tally_service.parent import end_with_parent
@@ -40,7 +40,7 @@ def serve(config: ProviderConfig) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
-        log_dictconfig=_logs(),
+        log_dictconfig=server_logs(),
     ).serve()
 
 
@@ -48,17 +48,6 @@ def _allow_files() -> None:
     """Every waiting page is a connection: as many as may be had, where fewer are given by default."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _logs() -> dict[str, object]:
-    """The server's own messages in our form; no access log: it would hold addresses with codes in them."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "loggers": {"_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
-    }
 
 
 def main(arguments: list[str]) -> None:

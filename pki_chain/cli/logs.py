@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from pki_chain.log_limit import LogLimit
+from tally_service.log_limit import LogLimit
 
 
 def configure_logs() -> None:

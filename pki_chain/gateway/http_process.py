@@ -13,9 +13,8 @@ from granian.http import HTTP1Settings
 
 from pki_chain.config import MemberConfig
 from pki_chain.gateway.front import MAX_BODY_BYTES
-from pki_chain.gateway.logs import JsonFormatter, configure_logs
+from pki_chain.gateway.logs import configure_logs, server_logs
 from pki_chain.gateway.worker import CONFIG_VARIABLE
-from pki_chain.log_limit import LogLimit
 from tally_service.parent import end_with_parent
 
 MOST_REQUESTS_A_WORKER: Final = 256
@@ -46,7 +45,7 @@ def serve_application(factory: str, host: str, port: int, workers: int) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
-        log_dictconfig=log_settings(),
+        log_dictconfig=server_logs(),
     ).serve()
 
 
@@ -55,28 +54,6 @@ def main(arguments: list[str]) -> None:
     configure_logs("server")
     end_with_parent(int(arguments[1]))
     serve(MemberConfig.load(Path(arguments[0])))
-
-
-def log_settings() -> dict[str, object]:
-    """The server's own messages in our form."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter, "process": "server"}},
-        "filters": {"limit": {"()": LogLimit}},
-        "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "formatter": "json",
-                "filters": ["limit"],
-                "stream": "ext://sys.stderr",
-            }
-        },
-        "loggers": {
-            "_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-            "granian.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        },
-    }
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from granian.http import HTTP1Settings
 from pki_chain.config import MemberConfig
 from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.freshness import Freshness
-from pki_chain.gateway.http_process import HEADER_TIMEOUT_MS, log_settings
-from pki_chain.gateway.logs import configure_logs
+from pki_chain.gateway.http_process import HEADER_TIMEOUT_MS
+from pki_chain.gateway.logs import configure_logs, server_logs
 from pki_chain.gateway.services import INDEX_FILE, load_token
 from pki_chain.gateway.stream import MAX_STREAMS, ChangeStream
 from pki_chain.gateway.worker import CONFIG_VARIABLE
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_TIMEOUT_S,
-        log_dictconfig=log_settings(),
+        log_dictconfig=server_logs(),
     ).serve()
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pki_chain.gateway.logs import JsonFormatter
-from pki_chain.log_limit import MOST_KINDS, LogLimit
+from tally_service.log_limit import MOST_KINDS, LogLimit
+from tally_service.logs import JsonFormatter
 from tests.gateway.conftest import Gateway, problem_code
 
 
@@ -22,7 +22,7 @@ class Log:
         self.stream = io.StringIO()
         self.limit = LogLimit(burst=3, period_s=60, ticks=lambda: self.now)
         handler = logging.StreamHandler(self.stream)
-        handler.setFormatter(JsonFormatter("test"))
+        handler.setFormatter(JsonFormatter("test", with_traceback=True))
         handler.addFilter(self.limit)
         self.logger = logging.getLogger("tests.log_limit")
         self.logger.propagate = False
