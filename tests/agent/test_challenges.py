@@ -39,6 +39,16 @@ def test_a_challenge_out_of_place(agent: Agent, provider: Provider, change: dict
     refused(agent, provider, match)
 
 
+def test_a_login_that_leads_back_to_nowhere(agent: Agent, provider: Provider) -> None:
+    """Only what came without a browser (ciba) has no address to return to."""
+
+    def bend(challenge: dict[str, Any]) -> dict[str, Any]:
+        return {**challenge, "request": {**challenge["request"], "redirect_uri": ""}}
+
+    provider.bend_challenge = bend
+    refused(agent, provider, "redirect address")
+
+
 def test_a_salt_used_twice(agent: Agent, provider: Provider) -> None:
     provider.bend_challenge = lambda challenge: {**challenge, "leaf_salt": challenge["ctx_salt"]}
     refused(agent, provider, "one salt twice")

@@ -60,8 +60,10 @@ def program(command: list[str], port: int, log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def nginx(directory: Path, port: int, upstreams: list[int], loopback: Loopback) -> Iterator[None]:
-    """nginx with the configuration that is delivered; only names, files and ports are the test's."""
+def nginx(
+    directory: Path, port: int, upstreams: list[int], loopback: Loopback, *changes: tuple[str, str]
+) -> Iterator[None]:
+    """nginx with the configuration that is delivered; only names, files, ports and `changes` are the test's."""
     servers = "\n".join(f"    server 127.0.0.1:{each};" for each in upstreams)
     text = CONFIGURATION.read_text()
     for old, new in (
@@ -72,6 +74,7 @@ def nginx(directory: Path, port: int, upstreams: list[int], loopback: Loopback) 
         ("/etc/tally/tls/login.pem", str(loopback.certificate)),
         ("/etc/tally/tls/login.key", str(loopback.key)),
         ("/var/log/nginx", str(directory)),
+        *changes,
     ):
         assert old in text
         text = text.replace(old, new)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.client import HTTPSConnection
 from pathlib import Path
 from shutil import copytree
 from urllib.parse import urlencode
@@ -17,6 +19,7 @@ from identity_oidc.provider import Provider
 from identity_oidc.subscribers.sql import SqlSubscriberBase
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock, listening, make_config, serving
+from tests.oidc.deployment import free_port, nginx
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import FORM, Browser, RelyingParty, ask
 from tests.oidc.tls import make_loopback_certificate
@@ -116,3 +119,30 @@ def test_only_a_proxy_of_the_settings_says_who_asks(  # noqa: PLR0917  fixtures
             claimed = dict.fromkeys(("X-Real-IP", "X-Forwarded-For", "X-Client-IP"), f"192.0.2.{number}")
             answer = ask("GET", f"{issuer}/jwks", headers=claimed | {"Forwarded": f"for=192.0.2.{number}"})
         assert answer.status == last
+
+
+def test_the_proxy_counts_for_all_instances_behind_it_and_each_address_for_itself(
+    provider: Provider, tmp_path: Path
+) -> None:
+    loopback = make_loopback_certificate(tmp_path)
+    trusted = ssl.create_default_context(cafile=str(loopback.certificate))
+    tls_port = free_port()
+
+    def statuses(address: str, count: int) -> list[int]:
+        """Of so many requests in a row from this address of our own."""
+        found = []
+        for _ in range(count):
+            connection = HTTPSConnection(
+                "127.0.0.1", tls_port, context=trusted, source_address=(address, 0), timeout=20
+            )
+            connection.request("GET", "/jwks")
+            found.append(connection.getresponse().status)
+            connection.close()
+        return found
+
+    limits = ("rate=200r/s", "rate=1r/m"), ("burst=1000", "burst=5")
+    with listening() as (listener, port), serving(provider, listener):
+        upstreams = [port, provider.config.provider.port]
+        with nginx(tmp_path, tls_port, upstreams, loopback, *limits):
+            assert statuses("127.0.0.1", 9) == [200] * 6 + [429] * 3
+            assert statuses("127.0.0.2", 1) == [200], "another address has its own"
