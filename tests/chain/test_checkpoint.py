@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,47 @@ def test_a_start_from_a_checkpoint(
     with caplog.at_level(logging.WARNING):
         check(*checkpointed)
     assert starts_from(caplog) == "checkpoint"
+
+
+READER = bytes.fromhex("665f3554505f5ffd5f5260076019f3")
+"""Creates a contract that reads the slot that a call names, and reverts (CALLDATALOAD, SLOAD, POP, REVERT)."""
+
+
+def test_what_is_read_and_never_written_comes_out_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By an audit that goes on from a checkpoint, in an engine that does, and from the genesis again."""
+    description = tmp_path / "checkpoint.json"
+
+    def number() -> int:
+        return int(json.loads(description.read_text())["number"]) if description.exists() else 0
+
+    def read(engine: EmbeddedEngine, until: Callable[[], bool]) -> None:
+        while True:
+            raw, digest = wallet.next(secrets.token_bytes(32), to=contract)
+            connection = Connection([engine.endpoint])
+            connection.request("eth_sendRawTransaction", [raw])
+            assert await_receipt(connection, digest)["status"] == "0x0"
+            if until():
+                return
+
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine:
+        connection = Connection([engine.endpoint])
+        wallet = Wallet(engine.chain_id)
+        raw, digest = wallet.create(READER)
+        connection.request("eth_sendRawTransaction", [raw])
+        contract = await_receipt(connection, digest)["contractAddress"]
+        assert connection.request("eth_getCode", [contract, "latest"]) == "0x5f3554505f5ffd"
+        read(engine, until=number)
+        first = number()
+        read(engine, until=lambda: number() > first)
+        read(engine, until=lambda: True)
+        assert engine.failure is None
+    with caplog.at_level(logging.WARNING), EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine:
+        read(engine, until=lambda: True)
+    assert starts_from(caplog) == "checkpoint"
+    description.unlink()
+    with EmbeddedEngine(tmp_path, port=0, heartbeat_s=3600) as engine:
+        read(engine, until=lambda: True)
+        assert engine.failure is None
 
 
 @pytest.mark.parametrize("spoiled", ["state", "description", "missing", "block", "place", "balance"])

@@ -19,11 +19,20 @@ class Wallet:
         self.chain_id = chain_id
         self.nonce = 0
 
-    def next(self, data: bytes = b"", *, nonce: int | None = None, gas: int = 100_000) -> tuple[str, str]:
+    def next(
+        self, data: bytes = b"", *, nonce: int | None = None, gas: int = 100_000, to: str | None = None
+    ) -> tuple[str, str]:
         """The next transaction, raw and its hash, as JSON-RPC writes them."""
         if nonce is None:
             nonce, self.nonce = self.nonce, self.nonce + 1
-        to = Address(f"0x{nonce + 0x1000:040x}")
+        return self._signed(Address(to or f"0x{nonce + 0x1000:040x}"), data, nonce, gas)
+
+    def create(self, code: bytes) -> tuple[str, str]:
+        """The next transaction, which creates a contract."""
+        nonce, self.nonce = self.nonce, self.nonce + 1
+        return self._signed(None, code, nonce, 1_000_000)
+
+    def _signed(self, to: Address | None, data: bytes, nonce: int, gas: int) -> tuple[str, str]:
         raw, digest = self.signer.sign_transaction(to, data, nonce=nonce, gas=gas, chain_id=self.chain_id)
         return "0x" + raw.hex(), "0x" + digest.hex()
 

@@ -12,12 +12,13 @@ import os
 import threading
 from contextlib import suppress
 
-from pki_chain.chain.engine.checkpoint import Checkpoints
+from pki_chain.chain.engine.checkpoint import Checkpoint, Checkpoints
 from pki_chain.chain.engine.child import Child
 from pki_chain.chain.engine.journal import Journal
-from pki_chain.chain.engine.replay import replay
+from pki_chain.chain.engine.replay import Replayed
+from pki_chain.chain.engine.restore import restore
 from pki_chain.chain.errors import EngineStoppedError, JournalCorruptError
-from pki_chain.errors import TallyError
+from pki_chain.errors import LedgerUnavailableError, TallyError
 
 EVERY_BLOCKS = 240
 """An hour of heartbeats."""
@@ -66,13 +67,13 @@ class Audit:
         size = self._journal.size
         checkpoint = self._checkpoints.load()
         try:
-            self._child = child = Child(self._journal.genesis, state=checkpoint.state if checkpoint else None)
-            with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
-            if self._stopping:
-                return
-            entries = self._journal.entries(checkpoint.resume_at if checkpoint else 0)
-            replayed = replay(child, entries, checkpoint.head if checkpoint else None)
+            try:
+                child, replayed = self._restored(checkpoint)
+            except JournalCorruptError as error:
+                if checkpoint is None:
+                    raise
+                log.warning("checkpoint %s is of no use, replaying everything: %s", checkpoint.state, error)
+                child, replayed = self._restored(None)
             if replayed.head_at:
                 self._checkpoints.store(child, replayed, size)
             self._audited = (replayed.head.number, size)
@@ -89,6 +90,19 @@ class Audit:
                 log.warning("no checkpoint was made: %s", error)
                 self._audited = (self._audited[0], size)
         finally:
-            if self._child is not None:
-                self._child.stop()
-            self._child = None
+            self._end_child()
+
+    def _restored(self, checkpoint: Checkpoint | None) -> tuple[Child, Replayed]:
+        """A second child at the journal's end. Raises as `restore`."""
+        self._end_child()
+        self._child = child = Child(self._journal.genesis)
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
+        if self._stopping:
+            raise LedgerUnavailableError("The engine stops.")
+        return child, restore(child, self._journal, checkpoint)
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+        self._child = None

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +24,22 @@ from pki_chain.errors import StorageError
 
 _DESCRIPTION = "checkpoint.json"
 _CHUNK_BYTES = 1 << 20
+_WITH_CODE = re.compile(rb'"(0x[0-9a-f]{40})":\{"nonce":[^{}]*?"code":"0x[0-9a-f]+"')
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`state` is a file that a child can start with; it is then at `head`."""
+    """`state` is a file that a child can load; it is then at `head`. `contracts` are the accounts that have code in it,
+    in hexadecimal."""
 
     state: Path
     head: Head
     head_at: int
     resume_at: int
     journal_size: int
+    contracts: tuple[str, ...]
 
 
 class Checkpoints:
@@ -56,6 +60,7 @@ class Checkpoints:
                 head_at=int(content["head_at"]),
                 resume_at=int(content["resume_at"]),
                 journal_size=int(content["journal_size"]),
+                contracts=tuple(str(each) for each in content["contracts"]),
             )
             whole = _sha256(checkpoint.state) == content["sha256"] and self._is_of_journal(checkpoint)
         except FileNotFoundError:
@@ -78,6 +83,7 @@ class Checkpoints:
             "head_at": replayed.head_at,
             "resume_at": replayed.resume_at,
             "journal_size": journal_size,
+            "contracts": _accounts_with_code(state),
             "sha256": hashlib.sha256(state).hexdigest(),
         }
         path = self._directory / f"state-{head.number}.json"
@@ -97,6 +103,14 @@ class Checkpoints:
         _, end, record = next(self._journal.entries(checkpoint.head_at), (0, 0, None))
         found = isinstance(record, BlockRecord) and Head(record.number, record.hash, record.timestamp)
         return found == checkpoint.head and checkpoint.resume_at <= end
+
+
+def _accounts_with_code(state: bytes) -> list[str]:
+    """Found in the text, which is too long to be parsed beside a running engine. Raises `StorageError`."""
+    found = [each.decode() for each in _WITH_CODE.findall(state)]
+    if len(found) != state.count(b'"code":"0x') - state.count(b'"code":"0x"'):
+        raise StorageError("The state that anvil gave is of another form. Use the version of package.json.")
+    return sorted(set(found))
 
 
 def _sha256(path: Path) -> str:

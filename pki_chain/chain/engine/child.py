@@ -57,8 +57,8 @@ class Child:
     Start it from a thread that lives as long as it shall: it dies with that thread.
     """
 
-    def __init__(self, genesis: Genesis, *, hardfork: str = "osaka", state: Path | None = None) -> None:
-        """Start anvil, with a state that it dumped before where one is given. Raises `EngineStoppedError`."""
+    def __init__(self, genesis: Genesis, *, hardfork: str = "osaka") -> None:
+        """Start anvil with an empty ledger. Raises `EngineStoppedError`."""
         arguments = [
             *("--accounts", "0", "--gas-price", "0", "--base-fee", "0", "--disable-min-priority-fee"),
             *("--hardfork", hardfork, "--no-cors", "--prune-history", str(_STATES_KEPT)),
@@ -66,7 +66,6 @@ class Child:
             "--no-request-size-limit",
             *("--chain-id", str(genesis.chain_id), "--timestamp", str(genesis.timestamp)),
             *("--gas-limit", str(genesis.gas_limit)),
-            *(("--load-state", str(state)) if state is not None else ()),
         ]
         self._process = subprocess.Popen(  # noqa: S603  # program and arguments are ours
             [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), find_anvil(), *arguments],

@@ -24,7 +24,8 @@ from pki_chain.chain.engine.child import Child
 from pki_chain.chain.engine.front import Front
 from pki_chain.chain.engine.gate import Gate
 from pki_chain.chain.engine.journal import BlockRecord, Genesis, Journal, TransactionRecord
-from pki_chain.chain.engine.replay import Head, Replayed, read_block, read_head, replay
+from pki_chain.chain.engine.replay import Head, Replayed, read_block, read_head
+from pki_chain.chain.engine.restore import restore
 from pki_chain.chain.engine.transaction import SignedTransaction
 from pki_chain.chain.errors import EngineStoppedError, JournalCorruptError, RpcError
 from pki_chain.errors import ConfigurationError, LedgerUnavailableError, StorageError, TallyError
@@ -290,14 +291,14 @@ class EmbeddedEngine:
         checkpoint = self._require_checkpoints().load()
         if checkpoint is not None:
             try:
-                self._child = Child(journal.genesis, state=checkpoint.state)
-                return replay(self._child, journal.entries(checkpoint.resume_at), checkpoint.head)
+                self._child = Child(journal.genesis)
+                return restore(self._child, journal, checkpoint)
             except (EngineStoppedError, JournalCorruptError) as error:
                 log.warning("checkpoint %s is of no use, replaying everything: %s", checkpoint.state, error)
                 if self._child is not None:
                     self._child.stop()
         self._child = Child(journal.genesis)
-        return replay(self._child, journal.entries())
+        return restore(self._child, journal, None)
 
     def _check_head(self) -> None:
         """Raises `EngineStoppedError` when the child's head is not the block that was made last."""
