@@ -67,6 +67,7 @@ class KeyRing:
         self._keys: dict[str, SigningKey] = {}
         self._version: tuple[int, int, int] | None = None
         self._look_at = 0.0
+        self._tried = ("", 0.0)
 
     @classmethod
     def open(cls, settings: KeySettings, clock: Clock) -> Self:
@@ -87,6 +88,17 @@ class KeyRing:
                 f"{self._settings.directory}: no key signs {algorithm} now: make one with `tally oidc keys new`"
             )
         return max(keys, key=lambda key: key.entry.signs_from)
+
+    def check(self) -> None:
+        """That the key which signs now does; a token is asked every `look_every_s` at most, as anybody may ask us.
+
+        Raises `ConfigurationError`, `KeyTokenError`.
+        """
+        signing, now = self.signing_key("ES256"), self._clock()
+        kid, until = self._tried
+        if signing.entry.kid != kid or now >= until:
+            try_key(signing.key)
+            self._tried = signing.entry.kid, now + self._settings.look_every_s
 
     def published(self) -> list[SigningKey]:
         """The keys that verifiers may meet, next to sign included."""

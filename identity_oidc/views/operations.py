@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 from identity_oidc.errors import LedgerStaleError, ProviderError
 from identity_oidc.logout.follower import FOLLOWED
 from identity_oidc.store.schema import CURSORS, LOGOUT_QUEUE, SESSIONS
-from identity_oidc.tokens.key_place import try_key
 from identity_oidc.views.web import document, provider
 from tally_service.counters import Counters
 from tally_service.prometheus import Metric, render, requests_metric
@@ -38,7 +37,7 @@ def ready() -> Response:
     except ProviderError:
         failing.append("database")
     try:
-        try_key(parts.keys.signing_key("ES256").key)
+        parts.keys.check()
     except ProviderError:
         failing.append("keys")
     try:

@@ -107,6 +107,21 @@ def test_without_its_token_a_provider_does_not_start(
         KeyRing.open(replace(ring_settings, pkcs11_module=None), At())
 
 
+def test_a_check_that_anybody_may_ask_for_reaches_the_token_now_and_then(
+    ring_settings: KeySettings, token: KeyToken
+) -> None:
+    clock = At()
+    ring = KeyRing.open(replace(ring_settings, look_every_s=5), clock)
+    ring.check()
+    (place,) = (token.pin_file.parent / "tokens").iterdir()
+    move(place, token.pin_file.parent / "pulled")
+    clock.now += 4
+    ring.check()
+    clock.now += 1
+    with pytest.raises(KeyTokenError):
+        ring.check()
+
+
 def test_a_public_file_of_another_key_is_refused(ring_settings: KeySettings) -> None:
     (one, other) = (entry.kid for entry in load_entries(ring_settings.directory))
     (ring_settings.directory / f"{one}.pub").write_bytes((ring_settings.directory / f"{other}.pub").read_bytes())
