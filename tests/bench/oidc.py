@@ -1,4 +1,5 @@
-"""Logins at the provider as `tally oidc serve` serves it, beside node-oidc-provider in the same run.
+"""Logins at the provider as `tally oidc serve` serves it, beside node-oidc-provider in the same run; then what waiting
+pages, many logins and many grants cost (`oidc_load`).
 
 A login is authorize (code, PKCE S256, nonce), page, consent, code, token, ID Token check by python-jose, UserInfo. Ours
 is durable and has an agent with an emulated card, whose time is taken out; the peer keeps all in memory, logs in by a
@@ -29,10 +30,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity_oidc.config import KeySettings, ProviderConfig
+from identity_oidc.provider import Provider
 from identity_oidc.service.assembly import assemble
 from identity_oidc.subscribers.demo import assign_identities, create_demo_people
 from identity_oidc.tokens.key_ring import rotate
 from pki_chain.demo.processes import free_port
+from tests.bench import oidc_load
 from tests.bench.figures import MISSING, Figure
 from tests.bench.oidc_clients import OURS, PEER, STAGES, Sample, run
 from tests.bench.serving import _cpu_s
@@ -45,7 +48,7 @@ _ALONE = 100
 _EACH = 25
 _TOGETHER = 60
 _TRACED = 25
-_WARM_S = {OURS: 1.5, PEER: 5.0}
+_WARM_S = 5.0
 _BUILD = Path("build/oidc-peer")
 _PEER_PACKAGE = "oidc-provider@9"
 _SCRIPT = Path(__file__).with_name("oidc_peer.mjs")
@@ -82,6 +85,18 @@ class Crowd:
         for _, pipe in self._clients:
             assert pipe.recv() == "ready"
 
+    def stage_waits(self, name: str, count: int) -> list[float]:
+        """Seconds that the answers of one stage are awaited, `count` logins going through it one after the other."""
+        pipe = self._clients[0][1]
+        pipe.send(("begin", count))
+        assert pipe.recv() == "begun"
+        for each in STAGES[self.kind]:
+            pipe.send(("stage", 0))
+            waits: list[float] = pipe.recv()
+            if each == name:
+                return waits
+        raise ValueError(name)
+
     def logins(self, each: int, at_once: int) -> list[Sample]:
         """`each` by as many clients at once."""
         chosen = [pipe for _, pipe in self._clients[:at_once]]
@@ -90,7 +105,7 @@ class Crowd:
         return [sample for pipe in chosen for sample in pipe.recv()]
 
     def warm_up(self) -> None:
-        end = time.monotonic() + _WARM_S[self.kind]
+        end = time.monotonic() + _WARM_S
         while time.monotonic() < end:
             self.logins(5, _AT_ONCE)
 
@@ -119,7 +134,7 @@ class Crowd:
         for _ in STAGES[self.kind]:
             before = _cpu_s(pid)
             pipe.send(("stage", 0))
-            assert pipe.recv() == "done"
+            pipe.recv()
             spent.append((_cpu_s(pid) - before) / count * 1e3)
         return spent
 
@@ -133,14 +148,24 @@ class Crowd:
                 process.join()
 
 
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The provider that serves: the process id of its group, its parts in this process, and warm clients."""
+
+    pid: int
+    parts: Provider
+    crowd: Crowd
+
+
 def measure() -> Iterator[Figure]:
-    """Figures of logins at ours and at the peer, of our stages, and of what we sync."""
+    """Figures of logins at ours and at the peer, of our stages, of what we sync, and of ours under load."""
     yield Figure("oidc", "load of the machine before (1 min)", os.getloadavg()[0], "")
     with tempfile.TemporaryDirectory() as directory:
-        with _provider(Path(directory)) as (pid, crowd):
-            ours = _both(crowd, pid)
-            stages = crowd.stages(pid, _TOGETHER)
-            syncs = _syncs(pid, lambda: len(crowd.logins(_TRACED, 1)))
+        with serving(Path(directory)) as served:
+            ours = _both(served.crowd, served.pid)
+            stages = served.crowd.stages(served.pid, _TOGETHER)
+            syncs = _syncs(served.pid, lambda: len(served.crowd.logins(_TRACED, 1)))
+            load = list(oidc_load.measure(served))
         with _peer() as found:
             theirs = _both(found[1], found[0]) if found else None
         yield from _compared(ours, theirs)
@@ -151,6 +176,7 @@ def measure() -> Iterator[Figure]:
             yield Figure("oidc", f"{what}: strace cannot be used here", 0, "")
         else:
             yield Figure("oidc", what, syncs, "each", "", 0.0, "in memory:")
+    yield from load
     yield Figure("oidc", "load of the machine after (1 min)", os.getloadavg()[0], "")
 
 
@@ -177,8 +203,8 @@ def _compared(ours: dict[int, Round], theirs: dict[int, Round] | None) -> Iterat
 
 
 @contextmanager
-def _provider(directory: Path) -> Iterator[tuple[int, Crowd]]:
-    """`tally oidc serve` with as many workers as processors; the process id of its group, and warm clients."""
+def serving(directory: Path) -> Iterator[Ours]:
+    """`tally oidc serve` with as many workers as processors."""
     ledger, port = LedgerInMemory(), free_port()
     for algorithm in ("ES256", "RS256"):
         rotate(KeySettings(directory=directory / "keys"), time.time, algorithm)
@@ -197,11 +223,10 @@ def _provider(directory: Path) -> Iterator[tuple[int, Crowd]]:
         service.start()
         try:
             parts = assemble(ProviderConfig.load(path))
-            secret = add_client(parts).secret
-            parts.database.close()
-            with _crowd(OURS, service.issuer, secret, ledger) as crowd:
+            with _crowd(OURS, service.issuer, add_client(parts).secret, ledger) as crowd:
                 assert service._process is not None
-                yield service._process.pid, crowd
+                yield Ours(service._process.pid, parts, crowd)
+            parts.database.close()
         finally:
             service.kill()
 

@@ -189,7 +189,7 @@ def peer(wire: Wire, secret: str) -> Iterator[None]:
 
 def run(kind: str, pipe: Connection, issuer: str, secret: str, identity: str) -> None:
     """A client's process. After its card's key it answers orders: (`logins`, n) by n samples, (`begin`, n) and then
-    (`stage`, 0) until n logins are through, (`end`, 0)."""
+    (`stage`, 0) until n logins are through, each answered by seconds awaited, (`end`, 0)."""
     wire, card = Wire(issuer), None
     begin: Callable[[], Iterator[None]] = partial(peer, wire, secret)
     with ExitStack() as stack:
@@ -210,9 +210,7 @@ def run(kind: str, pipe: Connection, issuer: str, secret: str, identity: str) ->
                 waiting = [begin() for _ in range(count)]
                 pipe.send("begun")
             else:
-                for each in waiting:
-                    next(each)
-                pipe.send("done")
+                pipe.send([_step(each, wire) for each in waiting])
 
 
 def _with_card(
@@ -227,6 +225,13 @@ def _with_card(
     answer = agent.enrol()
     assert answer.status == 201, answer.text
     return partial(ours, RelyingParty(wire.issuer, "shop", secret, CALLBACK), agent), card
+
+
+def _step(login: Iterator[None], wire: Wire) -> float:
+    """Seconds that answers were awaited."""
+    before = wire.awaited_s
+    next(login)
+    return wire.awaited_s - before
 
 
 def _timed(begin: Callable[[], Iterator[None]], wire: Wire, card: CardKey | None) -> Sample:
