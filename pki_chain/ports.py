@@ -140,7 +140,7 @@ class IdentityRefusal(IntEnum):
     WRONG_STATE = 10
 
 
-class Scope(IntFlag):
+class TrustScope(IntFlag):
     """What an authority of the trust list may issue for."""
 
     IKE = 1
@@ -518,7 +518,7 @@ class AuthorityPublished:
     authority: CertificateId
     member: int
     parent: CertificateId
-    scope: Scope
+    scope: TrustScope
     path_length: int
     trusted_from: int
     trusted_until: int
