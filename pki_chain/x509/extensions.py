@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 
 EXTENSIONS_MAXIMUM = 16
 OTHER_PURPOSES_MAXIMUM = 16
+NOTHING = ExtensionKind(0)
 _LONGEST_KEY_IDENTIFIER_BYTES = 32
 _URI_TAG = 0x86
 _URI = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -63,8 +64,11 @@ class Extensions:
     authority_info_access: tuple[tuple[bytes, bytes], ...]
 
 
-def read_extensions(extensions: Sequence[Extension]) -> Extensions:
-    """Reasons 16 to 21, each over the whole list. Raises CertificateRefusedError."""
+def read_extensions(extensions: Sequence[Extension], *, san_is_critical: bool = False) -> Extensions:
+    """Reasons 16 to 21, each over the whole list. Raises CertificateRefusedError.
+
+    `san_is_critical` where the subject is empty, and only there (RFC 5280 §4.2.1.6).
+    """
     if len(extensions) > EXTENSIONS_MAXIMUM:
         raise CertificateRefusedError(Reason.TOO_MANY_EXTENSIONS, f"{len(extensions)} extensions")
     if len({extension.oid for extension in extensions}) != len(extensions):
@@ -75,8 +79,9 @@ def read_extensions(extensions: Sequence[Extension]) -> Extensions:
             known[_KINDS[extension.oid]] = extension
         elif extension.critical:
             raise CertificateRefusedError(Reason.UNKNOWN_CRITICAL_EXTENSION, extension.oid.hex())
+    critical = {ExtensionKind.KEY_USAGE, *([ExtensionKind.SUBJECT_ALT_NAME] if san_is_critical else [])}
     for kind, extension in known.items():
-        if kind is not ExtensionKind.BASIC_CONSTRAINTS and extension.critical != (kind is ExtensionKind.KEY_USAGE):
+        if kind is not ExtensionKind.BASIC_CONSTRAINTS and extension.critical != (kind in critical):
             raise CertificateRefusedError(Reason.BAD_CRITICALITY, kind.name or "")
     return _read_contents({kind: extension.value for kind, extension in known.items()})
 
@@ -113,13 +118,19 @@ def _read_optional(values: dict[ExtensionKind, bytes], kind: ExtensionKind, read
     return read(values[kind]) if kind in values else None
 
 
-def check_extensions(extensions: Extensions, profile: Profile | None) -> None:
-    """Reasons 22 to 24; without a profile, keyUsage only. Raises CertificateRefusedError."""
+def check_extensions(extensions: Extensions, profile: Profile | None, demanded: ExtensionKind = NOTHING) -> None:
+    """Reasons 22 to 24; without a profile, keyUsage and what is `demanded` only. Raises CertificateRefusedError."""
     key_usage = extensions.key_usage or 0
     if not key_usage & KEY_USAGE_DIGITAL_SIGNATURE or key_usage & (KEY_USAGE_KEY_CERT_SIGN | KEY_USAGE_CRL_SIGN):
         raise CertificateRefusedError(Reason.BAD_KEY_USAGE, f"key usage bits {key_usage:#x}")
-    if profile is None:
-        return
+    if profile is not None:
+        _check_purposes(extensions, profile)
+    missing = (demanded if profile is None else profile.required_extensions | demanded) & ~extensions.present
+    if missing:
+        raise CertificateRefusedError(Reason.MISSING_EXTENSION, f"extensions {int(missing):#x}")
+
+
+def _check_purposes(extensions: Extensions, profile: Profile) -> None:
     if ExtensionKind.EXTENDED_KEY_USAGE in extensions.present:
         purposes = key_purposes(extensions)
         others = [oid for oid in extensions.key_purposes if oid not in _PURPOSES]
@@ -128,9 +139,6 @@ def check_extensions(extensions: Extensions, profile: Profile | None) -> None:
             raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, f"purposes {int(purposes):#x}")
     elif not profile.eku_may_be_absent:
         raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, "no extended key usage")
-    missing = profile.required_extensions & ~extensions.present
-    if missing:
-        raise CertificateRefusedError(Reason.MISSING_EXTENSION, f"extensions {int(missing):#x}")
 
 
 def key_purposes(extensions: Extensions) -> KeyPurpose:
