@@ -47,6 +47,8 @@ class HoldFlag(IntFlag):
     CONSORTIUM = 2
     EMERGENCY = 4
     RENEWAL = 8
+    CA_ISSUED = 16
+    """Its issuer's withdrawal ends it too, which the slot does not say."""
 
 
 class MemberKind(IntEnum):

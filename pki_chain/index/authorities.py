@@ -9,6 +9,7 @@ from pki_chain.index.authority_records import AuthorityRecord, DelegationRecord
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import CertificateId, DelegationKind, TrustScope
 from pki_chain.x509.certificate import parse_certificate
+from pki_chain.x509.trust_chain import ListedAuthority
 
 LONGEST_CHAIN: Final = 8
 """More certificates than any chain has."""
@@ -21,6 +22,26 @@ _DELEGATION: Final = (
     "SELECT id, authority, kind, der, sha256, spki_sha256, not_before, not_after, published_at, withdrawn_at, reason"
     " FROM delegations"
 )
+LISTED: Final = (
+    "SELECT a.id, a.parent, a.scope, a.trusted_from, a.trusted_until, a.withdrawn_at,"
+    " CASE m.state WHEN 1 THEN 0 ELSE m.changed_at END, a.der"
+    " FROM authorities a JOIN members m ON m.id = a.member WHERE a.published_at <= ? ORDER BY a.number"
+)
+"""Columns that `listed_authority` takes, of what was on the list at a time, parents before their children."""
+
+
+def listed_authority(row: Sequence[Any]) -> ListedAuthority:
+    """An entry as `pki_chain.x509.trust_chain` takes it."""
+    identity, parent, scope, trusted_from, trusted_until, withdrawn_at, barred_at, der = row
+    return ListedAuthority(
+        id=CertificateId(identity),
+        parent=None if parent is None else CertificateId(parent),
+        scope=TrustScope(scope),
+        trusted_from=trusted_from,
+        trusted_until=trusted_until,
+        ended_at=min(time for time in (withdrawn_at, barred_at) if time) if withdrawn_at or barred_at else 0,
+        der=der,
+    )
 
 
 class Authorities:
@@ -37,6 +58,10 @@ class Authorities:
         """All roots and issuing CAs, of one member or of all, in the order of their publication; ended ones too."""
         rows = self._read_model.rows(f"{_AUTHORITY} WHERE ? IS NULL OR member = ? ORDER BY number", (member, member))
         return tuple(_authority(row) for row in rows)
+
+    def listed(self, block_time: int) -> tuple[ListedAuthority, ...]:
+        """Entries that were on the list at a block's time, as the builder of chains takes them."""
+        return tuple(listed_authority(row) for row in self._read_model.rows(LISTED, (block_time,)))
 
     def chain(self, identity: bytes) -> tuple[AuthorityRecord, ...]:
         """A CA, its parent, and so on up to its root; empty for an unknown id."""

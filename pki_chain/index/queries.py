@@ -46,10 +46,11 @@ MAX_FOUND: Final = 100
 FACTS: Final = (
     "c.state, c.flags, c.hold_counter, c.reason, c.changed_at, c.emergency_until, c.not_after, c.profile, c.lot,"
     " c.batch, c.entry, b.accepted, b.rejected, b.submitted_at, b.window_end, b.decided_at,"
-    " coalesce(k.reason, 0), coalesce(k.blocked_at, 0)"
+    " coalesce(k.reason, 0), coalesce(k.blocked_at, 0), coalesce(a.reason, 0), coalesce(a.withdrawn_at, 0)"
 )
 FACTS_FROM: Final = (
     " FROM certificates c JOIN batches b ON b.id = c.batch LEFT JOIN key_blocks k ON k.spki_sha256 = c.spki_sha256"
+    " LEFT JOIN authorities a ON a.id = c.authority"
 )
 _STATUS: Final = (
     f"SELECT h.number, h.time, h.hash, h.fault, p.age_bound_s, p.cut_off_s, found.*"  # noqa: S608 - constants only
@@ -125,7 +126,7 @@ class ReadModel:
 
     def cert_id_rows(self, key_digest: bytes, serial: str) -> list[tuple[Any, ...]]:
         """Certificates as OCSP names them: by SHA-1 (20 octets) or SHA-256 of the issuer's key bits, and the serial
-        number in hexadecimal. A self-signed certificate's issuer is itself.
+        number in hexadecimal. A self-signed certificate's issuer is itself; `Authorities.of_key` has the CAs.
 
         Columns: issuer (DER of the Name), SHA-256 of the DER, then those that `facts_of` takes.
         """

@@ -88,19 +88,17 @@ def read_extensions(extensions: Sequence[Extension], *, san_is_critical: bool = 
 
 def _read_contents(values: dict[ExtensionKind, bytes]) -> Extensions:
     try:
-        is_authority = _read_optional(values, ExtensionKind.BASIC_CONSTRAINTS, _read_basic_constraints) or False
+        constraints = _read_optional(values, ExtensionKind.BASIC_CONSTRAINTS, read_basic_constraints)
         present = ExtensionKind(0)
         for kind in values:
             present |= kind
         extensions = Extensions(
             present=present,
-            key_usage=_read_optional(values, ExtensionKind.KEY_USAGE, _read_key_usage),
+            key_usage=_read_optional(values, ExtensionKind.KEY_USAGE, read_key_usage),
             general_names=_read_optional(values, ExtensionKind.SUBJECT_ALT_NAME, _read_general_names) or (),
-            subject_key_identifier=_read_optional(values, ExtensionKind.SUBJECT_KEY_IDENTIFIER, _read_subject_key),
-            authority_key_identifier=_read_optional(
-                values, ExtensionKind.AUTHORITY_KEY_IDENTIFIER, _read_authority_key
-            ),
-            key_purposes=_read_optional(values, ExtensionKind.EXTENDED_KEY_USAGE, _read_key_purposes) or (),
+            subject_key_identifier=_read_optional(values, ExtensionKind.SUBJECT_KEY_IDENTIFIER, read_subject_key),
+            authority_key_identifier=_read_optional(values, ExtensionKind.AUTHORITY_KEY_IDENTIFIER, read_authority_key),
+            key_purposes=_read_optional(values, ExtensionKind.EXTENDED_KEY_USAGE, read_key_purposes) or (),
             crl_distribution_points=_read_optional(
                 values, ExtensionKind.CRL_DISTRIBUTION_POINTS, _read_distribution_points
             )
@@ -109,7 +107,7 @@ def _read_contents(values: dict[ExtensionKind, bytes]) -> Extensions:
         )
     except DerError as error:
         raise CertificateRefusedError(Reason.MALFORMED_EXTENSION, str(error)) from error
-    if is_authority:
+    if constraints is not None and constraints.is_authority:
         raise CertificateRefusedError(Reason.CA_CERTIFICATE)
     return extensions
 
@@ -152,19 +150,30 @@ def key_purposes(extensions: Extensions) -> KeyPurpose:
 # Contents. Each takes the octets inside the OCTET STRING and raises DerError.
 
 
-def _read_basic_constraints(value: bytes) -> bool:
+@dataclass(frozen=True, slots=True)
+class BasicConstraints:
+    """Of a CA or not, and how many CAs may stand below; None for any number."""
+
+    is_authority: bool
+    path_length: int | None
+
+
+def read_basic_constraints(value: bytes) -> BasicConstraints:
+    """Raises DerError. Source: RFC 5280 §4.2.1.9."""
     reader = DerReader(der.read_whole(value, der.SEQUENCE).content)
     if reader.is_at_end:
-        return False
+        return BasicConstraints(is_authority=False, path_length=None)
     if reader.read(der.BOOLEAN).content != b"\xff":
         raise DerError("cA is not TRUE as DER writes it, or is an encoded default")
-    if not reader.is_at_end and der.read_integer(reader).content[0] >= 0x80:
+    path_length = None if reader.is_at_end else int.from_bytes(der.read_integer(reader).content, signed=True)
+    if path_length is not None and path_length < 0:
         raise DerError("pathLenConstraint is negative")
     reader.finish()
-    return True
+    return BasicConstraints(is_authority=True, path_length=path_length)
 
 
-def _read_key_usage(value: bytes) -> int:
+def read_key_usage(value: bytes) -> int:
+    """Bit i is the named bit i. Raises DerError."""
     content = der.read_whole(value, der.BIT_STRING).content
     if not 2 <= len(content) <= 3:
         raise DerError("keyUsage has no bits or more than nine")
@@ -185,11 +194,13 @@ def _read_general_names(value: bytes) -> tuple[GeneralName, ...]:
     return tuple(names)
 
 
-def _read_subject_key(value: bytes) -> bytes:
+def read_subject_key(value: bytes) -> bytes:
+    """The octets of subjectKeyIdentifier. Raises DerError."""
     return _read_key_identifier(DerReader(value), der.OCTET_STRING)
 
 
-def _read_authority_key(value: bytes) -> bytes:
+def read_authority_key(value: bytes) -> bytes:
+    """The octets of keyIdentifier, which must stand alone. Raises DerError."""
     return _read_key_identifier(DerReader(der.read_whole(value, der.SEQUENCE).content), 0x80)
 
 
@@ -201,7 +212,8 @@ def _read_key_identifier(reader: DerReader, tag: int) -> bytes:
     return identifier
 
 
-def _read_key_purposes(value: bytes) -> tuple[bytes, ...]:
+def read_key_purposes(value: bytes) -> tuple[bytes, ...]:
+    """The purposes' OBJECT IDENTIFIERs. Raises DerError."""
     reader, purposes = _read_non_empty(value), []
     while not reader.is_at_end:
         purposes.append(der.read_object_identifier(reader))

@@ -31,6 +31,7 @@ CONSORTIUM = ConsortiumFile(
     directory=Address("0x" + "0d" * 20),
     certificate_registry=Address("0x" + "0e" * 20),
     identity_registry=Address("0x" + "1d" * 20),
+    trust_list=Address("0x" + "7e" * 20),
     code_hashes=MappingProxyType({}),
     endpoints=("http://127.0.0.1:9",),
     founding_block=1,
