@@ -14,33 +14,37 @@ from pki_chain.x509.trust_chain import ListedAuthority
 LONGEST_CHAIN: Final = 8
 """More certificates than any chain has."""
 
-_AUTHORITY: Final = (
-    "SELECT id, member, parent, scope, trusted_from, trusted_until, path_length, der, sha256, subject, key_identifier,"
-    " spki_sha256, key_sha1, key_sha256, published_at, withdrawn_at, reason FROM authorities"
+AUTHORITY: Final = (
+    "SELECT * FROM (SELECT a.id, a.member, a.parent, a.scope, a.trusted_from, a.trusted_until, a.path_length, a.der,"
+    " a.sha256, a.subject, a.key_identifier, a.spki_sha256, a.key_sha1, a.key_sha256, a.published_at, a.withdrawn_at,"
+    " a.reason, CASE m.state WHEN 1 THEN 0 ELSE m.changed_at END, a.number"
+    " FROM authorities a JOIN members m ON m.id = a.member)"
 )
+"""Columns that `authority_record` takes; to be ordered by `number`, which puts parents before their children."""
+
 _DELEGATION: Final = (
     "SELECT id, authority, kind, der, sha256, spki_sha256, not_before, not_after, published_at, withdrawn_at, reason"
     " FROM delegations"
 )
-LISTED: Final = (
-    "SELECT a.id, a.parent, a.scope, a.trusted_from, a.trusted_until, a.withdrawn_at,"
-    " CASE m.state WHEN 1 THEN 0 ELSE m.changed_at END, a.der"
-    " FROM authorities a JOIN members m ON m.id = a.member WHERE a.published_at <= ? ORDER BY a.number"
-)
-"""Columns that `listed_authority` takes, of what was on the list at a time, parents before their children."""
 
 
-def listed_authority(row: Sequence[Any]) -> ListedAuthority:
+def authority_record(row: Sequence[Any]) -> AuthorityRecord:
+    """A row of `AUTHORITY`."""
+    identity, member, parent, scope, *rest, _ = row
+    above = None if parent is None else CertificateId(parent)
+    return AuthorityRecord(CertificateId(identity), member, above, TrustScope(scope), *rest)
+
+
+def listed_authority(record: AuthorityRecord) -> ListedAuthority:
     """An entry as `pki_chain.x509.trust_chain` takes it."""
-    identity, parent, scope, trusted_from, trusted_until, withdrawn_at, barred_at, der = row
     return ListedAuthority(
-        id=CertificateId(identity),
-        parent=None if parent is None else CertificateId(parent),
-        scope=TrustScope(scope),
-        trusted_from=trusted_from,
-        trusted_until=trusted_until,
-        ended_at=min(time for time in (withdrawn_at, barred_at) if time) if withdrawn_at or barred_at else 0,
-        der=der,
+        id=record.id,
+        parent=record.parent,
+        scope=record.scope,
+        trusted_from=record.trusted_from,
+        trusted_until=record.trusted_until,
+        ended_at=record.ended_at,
+        der=record.der,
     )
 
 
@@ -52,16 +56,12 @@ class Authorities:
 
     def authority(self, identity: bytes) -> AuthorityRecord | None:
         """The root or issuing CA with this id (32 bytes)."""
-        return self._first(f"{_AUTHORITY} WHERE id = ?", (identity,))
+        return self._first(f"{AUTHORITY} WHERE id = ?", (identity,))
 
     def authorities(self, member: int | None = None) -> tuple[AuthorityRecord, ...]:
         """All roots and issuing CAs, of one member or of all, in the order of their publication; ended ones too."""
-        rows = self._read_model.rows(f"{_AUTHORITY} WHERE ? IS NULL OR member = ? ORDER BY number", (member, member))
-        return tuple(_authority(row) for row in rows)
-
-    def listed(self, block_time: int) -> tuple[ListedAuthority, ...]:
-        """Entries that were on the list at a block's time, as the builder of chains takes them."""
-        return tuple(listed_authority(row) for row in self._read_model.rows(LISTED, (block_time,)))
+        rows = self._read_model.rows(f"{AUTHORITY} WHERE ? IS NULL OR member = ? ORDER BY number", (member, member))
+        return tuple(authority_record(row) for row in rows)
 
     def chain(self, identity: bytes) -> tuple[AuthorityRecord, ...]:
         """A CA, its parent, and so on up to its root; empty for an unknown id."""
@@ -93,15 +93,15 @@ class Authorities:
     def named(self, subject: bytes, key_identifier: bytes) -> AuthorityRecord | None:
         """The CA that issues under this Name (DER) and key identifier now: the one that was published last."""
         return self._first(
-            f"{_AUTHORITY} WHERE subject = ? AND key_identifier = ? ORDER BY number DESC LIMIT 1",
+            f"{AUTHORITY} WHERE subject = ? AND key_identifier = ? ORDER BY number DESC LIMIT 1",
             (subject, key_identifier),
         )
 
     def of_key(self, key_digest: bytes) -> tuple[AuthorityRecord, ...]:
         """CAs whose key bits have this SHA-1 (20 octets) or SHA-256, as an OCSP CertID names an issuer's key."""
         column = "key_sha1" if len(key_digest) == 20 else "key_sha256"
-        rows = self._read_model.rows(f"{_AUTHORITY} WHERE {column} = ? ORDER BY number", (key_digest,))
-        return tuple(_authority(row) for row in rows)
+        rows = self._read_model.rows(f"{AUTHORITY} WHERE {column} = ? ORDER BY number", (key_digest,))
+        return tuple(authority_record(row) for row in rows)
 
     def issuer_of_entry(self, sha256: bytes) -> CertificateId | None:
         """The id of the CA of a certificate on the ledger (SHA-256 of its DER); None for a self-signed one."""
@@ -124,13 +124,7 @@ class Authorities:
 
     def _first(self, statement: str, values: Sequence[object]) -> AuthorityRecord | None:
         rows = self._read_model.rows(statement, values)
-        return _authority(rows[0]) if rows else None
-
-
-def _authority(row: tuple[Any, ...]) -> AuthorityRecord:
-    identity, member, parent, scope, *rest = row
-    above = None if parent is None else CertificateId(parent)
-    return AuthorityRecord(CertificateId(identity), member, above, TrustScope(scope), *rest)
+        return authority_record(rows[0]) if rows else None
 
 
 def _delegation(row: tuple[Any, ...]) -> DelegationRecord:

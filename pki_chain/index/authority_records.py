@@ -13,8 +13,9 @@ class AuthorityRecord:
 
     `parent` is None for a root. `trusted_until` is the last second, of which nothing below it lives longer; so it ends
     earlier only where it or one above it is withdrawn: `withdrawn_at` is 0 while none is, `reason` is the CRLReason to
-    tell (keyCompromise as cACompromise). `subject` is the DER of its Name; `key_sha1` and `key_sha256` are of the key's
-    bits alone, as OCSP names an issuer's key (RFC 6960 §4.1.1).
+    tell (keyCompromise as cACompromise). `barred_at` is when its member lost its rights, 0 while it has them. `subject`
+    is the DER of its Name; `key_sha1` and `key_sha256` are of the key's bits alone, as OCSP names an issuer's key
+    (RFC 6960 §4.1.1).
     """
 
     id: CertificateId
@@ -34,6 +35,7 @@ class AuthorityRecord:
     published_at: int
     withdrawn_at: int
     reason: int
+    barred_at: int
 
     def is_live(self, block_time: int) -> bool:
         """Whether it counts in a block of this time, as far as time and withdrawals go.
@@ -41,6 +43,11 @@ class AuthorityRecord:
         One of a member without rights issues nothing new, but its status is told on: that is not asked here.
         """
         return self.trusted_from <= block_time <= self.trusted_until and not 0 < self.withdrawn_at <= block_time
+
+    @property
+    def ended_at(self) -> int:
+        """From when on it issues nothing any more, its time apart; 0 while it may."""
+        return min((time for time in (self.withdrawn_at, self.barred_at) if time), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pki_chain.index.authorities import LISTED, listed_authority
+from pki_chain.index.authorities import AUTHORITY, authority_record, listed_authority
 from pki_chain.policy.context import EvidenceMissingError
 from pki_chain.ports import Address, CertificateId, MemberState, NameRange, RangeKind, Role
 from pki_chain.x509.issuer import Issuer
@@ -114,8 +114,8 @@ class Evidence:
 
     def _issuers(self, submitted_at: int) -> tuple[Issuer, ...]:
         """CAs that were on the list then, and whose chains hold by our own reckoning."""
-        rows = self._connection.execute(LISTED, (submitted_at,))
-        return build_issuers(listed_authority(row) for row in rows)
+        rows = self._connection.execute(f"{AUTHORITY} WHERE published_at <= ? ORDER BY number", (submitted_at,))
+        return build_issuers(listed_authority(authority_record(row)) for row in rows)
 
     def _entries(self, batch: int) -> list[BatchEntry]:
         found = self._connection.execute(
