@@ -37,6 +37,7 @@ _ROUTE_OF: Final = {
     "relying.ocsp_in_path": "ocsp",
     "relying.crls": "crl",
     "relying.crl": "crl",
+    "relying.authority_crl": "crl",
     "relying.signers": "bundle",
     "relying.manifest": "bundle",
     "relying.bundle": "bundle",

@@ -55,11 +55,13 @@ class NoStatusKeyError(TallyError):
 
 @dataclass(frozen=True, slots=True)
 class StatusKey:
-    """One key. `certificate` is DER; `name` its subject's; `key_sha1` names the key in answers; times as elsewhere."""
+    """One key. `certificate` is DER; `name` its subject's; `key_sha1` names the key in OCSP answers, `key_identifier`
+    in lists; times as elsewhere."""
 
     certificate: bytes
     name: bytes
     key_sha1: bytes
+    key_identifier: bytes
     begins: int
     ends: int
     private_key: ec.EllipticCurvePrivateKey = field(compare=False, repr=False)
@@ -133,7 +135,11 @@ class StatusKeys:
 
 def _load(path: Path, passphrase: bytes) -> StatusKey:
     private_key = load_key(path.with_suffix(".key"), passphrase)
-    content = path.read_bytes()
+    return status_key_of(path.read_bytes(), private_key)
+
+
+def status_key_of(content: bytes, private_key: ec.EllipticCurvePrivateKey) -> StatusKey:
+    """The key as its certificate (DER) describes it; whether the two belong together is for the caller to know."""
     certificate = x509.load_der_x509_certificate(content)
     bits = private_key.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
@@ -142,10 +148,15 @@ def _load(path: Path, passphrase: bytes) -> StatusKey:
         certificate=content,
         name=certificate.subject.public_bytes(),
         key_sha1=hashlib.sha1(bits, usedforsecurity=False).digest(),
+        key_identifier=_identifier(certificate),
         begins=int(certificate.not_valid_before_utc.timestamp()),
         ends=int(certificate.not_valid_after_utc.timestamp()),
         private_key=private_key,
     )
+
+
+def _identifier(certificate: x509.Certificate) -> bytes:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
 
 def _certify(key: ec.EllipticCurvePrivateKey, organisation: str, begins: int, ends: int) -> bytes:

@@ -55,6 +55,7 @@ COMMANDS = (
     "gateway run",
     "gateway rebuild",
     "gateway status-key",
+    "gateway delegation-key",
     "bundle sync",
     "monitor",
     "certificate show",
