@@ -54,6 +54,8 @@ def load_authority_certificate(path: Path) -> bytes:
             content = ssl.PEM_cert_to_DER_cert(text.strip())
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read a certificate from {path}: {error}") from error
+    if not content:
+        raise InputError(f"cannot read a certificate from {path}: nothing is in it")
     if len(content) > _MOST_BYTES:
         raise InputError(f"{path} is longer than {_MOST_BYTES} bytes: it is no CA's certificate")
     return content
