@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pki_chain.errors import InputError
 from pki_chain.ports import CertificateId, DelegationKind, TrustScope
@@ -17,6 +21,7 @@ from pki_chain.x509.delegation import check_delegation, parse_delegation
 from pki_chain.x509.delegation_issue import issue_delegation, load_authority_key, load_request
 from pki_chain.x509.errors import AuthorityRefusedError
 from pki_chain.x509.trust_chain import ListedAuthority, build_issuers
+from tests.agreement.mutation import bent_bytes
 from tests.authorities import (
     CA_TRUE,
     CERT_AND_CRL_SIGN,
@@ -279,3 +284,12 @@ def test_keys_and_requests_that_are_none_are_refused(tmp_path: Path) -> None:
         load_request(tmp_path / "text")
     with pytest.raises(InputError, match="cannot be read; check"):
         load_authority_key(tmp_path / "text")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([ROOT, CA, RSA_CA, OCSP, CRL]), st.randoms(use_true_random=False))
+def test_whatever_the_bytes_are_the_answer_is_a_value_or_a_refusal(draft: Draft, random: Random) -> None:
+    der = bent_bytes(draft.encode(), random)
+    for read in (parse_authority, parse_delegation):
+        with suppress(AuthorityRefusedError):
+            assert read(der).der == der
