@@ -55,7 +55,7 @@ def test_nothing_makes_no_batch() -> None:
 
 
 def test_rsa_signatures_of_cas_are_dearer_as_measured() -> None:
-    """Gas of an entry in a batch of 30, submitted to the embedded engine: 105,541 and 211,351; 69,544 by a P-256 key."""
+    """Gas of an entry in a batch of 30 on the embedded engine: 105,541 and 211,351; 69,544 by a P-256 key."""
     by_key = {size: issued(issuing(root(), own=rsa_key(size))).encode() for size in (2_048, 4_096)}
     assert 105_541 < estimated_gas(by_key[2_048]) < 125_000
     assert 211_351 < estimated_gas(by_key[4_096]) < 235_000
