@@ -171,7 +171,7 @@ def withdraw(
     print_result(result, f"0x{identity.hex()} is withdrawn for good ({reason})", as_json=as_json)
 
 
-@ca.command(name="list")
+@ca.command(name="list", short_help="List the CAs and their delegations.")
 @click.option("--member", "owner", type=click.IntRange(1, 65_535), help="Only this member's.")
 @gateway_option
 @config_option

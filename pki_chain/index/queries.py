@@ -58,7 +58,8 @@ _STATUS: Final = (
     f" LEFT JOIN (SELECT c.id, {FACTS}{FACTS_FROM} WHERE c.sha256 = ?) found"
 )
 _CERTIFICATE: Final = (
-    f"SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, {FACTS}{FACTS_FROM}"
+    "SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, c.authority,"
+    f" {FACTS}{FACTS_FROM}"
 )
 _BATCH: Final = (
     "SELECT id, digest, station, profile, lot, nonce, deadline, station_member, lot_owner, electorate, k, n, count,"
@@ -376,7 +377,8 @@ class ReadModel:
             not_before=row[6],
             owner=row[7],
             names=tuple((kind, value) for kind, value in names),
-            facts=facts_of(row[8:]),
+            authority=None if row[8] is None else CertificateId(row[8]),
+            facts=facts_of(row[9:]),
         )
 
     def _connection(self) -> sqlite3.Connection:
