@@ -16,7 +16,7 @@ from pki_chain.x509.delegation import parse_delegation
 from pki_chain.x509.delegation_issue import issue_delegation
 from pki_chain.x509.pem import encode_pem
 from tests.authorities import issued, issuing, root
-from tests.certificates import DAY_S, REALM, Draft, integer, key, validity
+from tests.certificates import DAY_S, REALM, Draft, extension, integer, key, sequence, tlv, validity
 from tests.gateway.conftest import Gateway
 from tests.index.recorded_ledger import AUTHORITY
 
@@ -30,6 +30,7 @@ class Issuer:
     gateway: Gateway
     draft: Draft
     authority: AuthorityCertificate
+    list_address: str = ""
     devices: dict[int, bytes] = field(default_factory=dict)
 
     @property
@@ -44,9 +45,11 @@ class Issuer:
         return self.devices[number]
 
     def _issue(self, number: int) -> bytes:
+        at_list = () if not self.list_address else (distribution_point(self.list_address),)
         draft = issued(self.draft, f"{number:012x}.{REALM}").replace(
             key=key(number), serial_number=integer(1_000 + number)
         )
+        draft = draft.replace(extensions=(*draft.extensions, *at_list))
         return current(draft, self.gateway.ledger.time, 30).encode()
 
     def delegate(self, kind: DelegationKind, *, days: int = 20) -> bytes:
@@ -79,6 +82,12 @@ class Issuer:
 
     def withdraw_delegation(self, der: bytes) -> None:
         self.gateway.ledger.mine([ports.DelegationWithdrawn(parse_delegation(der).id, AUTHORITY, BY, 0)])
+
+
+def distribution_point(address: str) -> bytes:
+    """cRLDistributionPoints with one address. Source: RFC 5280 §4.2.1.13."""
+    name = tlv(0xA0, tlv(0xA0, tlv(0x86, address.encode())))
+    return extension("2.5.29.31", sequence(sequence(name)))
 
 
 def current(draft: Draft, now: int, days: int) -> Draft:
