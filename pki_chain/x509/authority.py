@@ -81,6 +81,8 @@ def parse_authority(der: bytes) -> AuthorityCertificate:
     """
     structure, algorithm, public_key = read_signed(der, {KeyAlgorithm.P256, KeyAlgorithm.RSA})
     values = read_values(structure.extensions, {oids.BASIC_CONSTRAINTS, oids.KEY_USAGE, oids.EXTENDED_KEY_USAGE})
+    if oids.NAME_CONSTRAINTS in values:
+        raise AuthorityRefusedError("name constraints, critical or not, are not processed: have it made without them")
     constraints = read_value(values, oids.BASIC_CONSTRAINTS, read_basic_constraints)
     if constraints is None or not constraints.is_authority or not is_critical(structure, oids.BASIC_CONSTRAINTS):
         raise AuthorityRefusedError("no critical basicConstraints with cA TRUE: this is not a CA's certificate")

@@ -82,6 +82,8 @@ def extend_chain(entry: ListedAuthority, certificate: AuthorityCertificate, pare
         raise AuthorityRefusedError("it is trusted for longer than the certificate lives: give an earlier end")
     live_until = min(entry.trusted_until, entry.ended_at - 1) if entry.ended_at else entry.trusted_until
     live_from = max(entry.trusted_from, certificate.not_before)
+    if certificate.is_self_issued != (entry.parent is None):
+        raise AuthorityRefusedError("a root, and only a root, names itself as its issuer: give the right one")
     if entry.parent is None:
         allowed = MOST_BELOW_A_ROOT
     else:

@@ -90,6 +90,7 @@ WRONG_AUTHORITIES = {
     "subjectKeyIdentifier is missing": with_extensions(BC, KU),
     "the subject is empty": ROOT.replace(subject=sequence()),
     "name constraints": with_extensions(BC, KU, SKI, extension(CONSTRAINTS, sequence(), critical=True)),
+    "constraints, critical or not": with_extensions(BC, KU, SKI, extension(CONSTRAINTS, sequence())),
     "or one twice": with_extensions(BC, KU, SKI, SKI),
     "is not well formed": with_extensions(BC, KU, extension("2.5.29.14", b"\x04\x00")),
     "not version 3": ROOT.replace(version=b""),
@@ -208,6 +209,8 @@ def test_a_chain_holds_as_long_as_each_link_does(caplog: pytest.LogCaptureFixtur
         "longer than the certificate lives": [
             dataclasses.replace(entry(ROOT), trusted_until=BLOCK_TIME + 9_000 * DAY_S)
         ],
+        "and only a root": [entry(CA)],
+        "a root, and": [entry(ROOT), entry(other_root, ROOT)],
         "the id is not": [dataclasses.replace(entry(ROOT), id=CertificateId(bytes(32)))],
         "extended key usage": [entry(ROOT), entry(CA.with_extensions(key_purposes(IPSEC_IKE)), ROOT)],
     }
