@@ -16,6 +16,7 @@ library CertificateSlot {
     uint8 internal constant CONSORTIUM_HOLD = 2;
     uint8 internal constant EMERGENCY_HOLD = 4;
     uint8 internal constant RENEWAL = 8;
+    uint8 internal constant CA_ISSUED = 16; // its issuer's withdrawal ends it too: ITrustList.withdrawalOf
     uint8 internal constant HOLDS = 7;
 
     /// @notice certificateHold, RFC 5280 §5.3.1
@@ -40,6 +41,11 @@ library CertificateSlot {
     function template(uint16 profileId, uint40 batchId, uint40 lotId) internal view returns (uint256) {
         return RECORDED | (BY_CONTRACT << 4) | (uint256(profileId) << PROFILE) | (uint256(batchId) << BATCH)
             | (uint256(lotId) << LOT) | (block.timestamp << CHANGED_AT);
+    }
+
+    /// @notice The same of certificates that a CA issued.
+    function caIssued(uint256 common) internal pure returns (uint256) {
+        return common | (uint256(CA_ISSUED) << FLAGS);
     }
 
     /// @param before The slot as it is: 0, or that of a lapsed entry.

@@ -10,6 +10,7 @@ import {TypedDomain} from "./TypedDomain.sol";
 import {ICertificateRegistry} from "./interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
+import {ITrustList} from "./interfaces/ITrustList.sol";
 
 /// @title Members, their accounts, and votes
 /// @notice Immutable, without owner: after founding nothing changes but by a member's own administrator (its accounts)
@@ -29,6 +30,7 @@ contract Consortium is IConsortium, TypedDomain {
     bytes32 private constant VOTE_TYPE =
         keccak256("Vote(uint64 proposal,bytes32 contentHash,bool support,uint64 deadline)");
     bytes32 private constant CERTIFICATE_REGISTRY = keccak256("CertificateRegistry");
+    bytes32 private constant TRUST_LIST = keccak256("TrustList");
 
     uint256 private constant MAXIMUM_ACCOUNTS = 32; // of one role in one admission
     uint256 private constant EXECUTION_WINDOW = 7 days; // from when an adopted proposal can be carried out
@@ -353,6 +355,10 @@ contract Consortium is IConsortium, TypedDomain {
         } else if (kind == ProposalKind.HoldCertificate) {
             (bytes32 certificate, uint8 reason) = abi.decode(content, (bytes32, uint8));
             _registry().holdByVote(certificate, reason);
+        } else if (kind == ProposalKind.TrustRoot) {
+            ITrustList(_current(TRUST_LIST)).trustRootByVote(content);
+        } else if (kind == ProposalKind.WithdrawAuthority) {
+            ITrustList(_current(TRUST_LIST)).withdrawByVote(content);
         } else {
             _registry().releaseByVote(abi.decode(content, (bytes32)), madeAt);
         }
@@ -460,6 +466,10 @@ contract Consortium is IConsortium, TypedDomain {
     }
 
     function _registry() private view returns (ICertificateRegistry) {
-        return ICertificateRegistry(IDirectory(directory).current(CERTIFICATE_REGISTRY).location);
+        return ICertificateRegistry(_current(CERTIFICATE_REGISTRY));
+    }
+
+    function _current(bytes32 name) private view returns (address) {
+        return IDirectory(directory).current(name).location;
     }
 }

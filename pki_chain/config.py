@@ -41,6 +41,7 @@ class ConsortiumFile:
     directory: Address
     certificate_registry: Address
     identity_registry: Address
+    trust_list: Address
     code_hashes: Mapping[str, bytes]
     endpoints: tuple[str, ...]
     founding_block: int
@@ -54,6 +55,7 @@ class ConsortiumFile:
             "directory",
             "certificate_registry",
             "identity_registry",
+            "trust_list",
             "code_hashes",
             "endpoints",
             "founding_block",
@@ -82,6 +84,7 @@ class ConsortiumFile:
             directory=reader.address("directory"),
             certificate_registry=reader.address("certificate_registry"),
             identity_registry=reader.address("identity_registry"),
+            trust_list=reader.address("trust_list"),
             code_hashes=MappingProxyType({name: _Reader(str(path), hashes).bytes32(name) for name in hashes}),
             endpoints=reader.endpoints("endpoints"),
             founding_block=reader.integer("founding_block", 0, (1 << 63) - 1),
@@ -97,6 +100,7 @@ class ConsortiumFile:
             "directory": self.directory,
             "certificate_registry": self.certificate_registry,
             "identity_registry": self.identity_registry,
+            "trust_list": self.trust_list,
             "code_hashes": {name: "0x" + value.hex() for name, value in sorted(self.code_hashes.items())},
             "endpoints": list(self.endpoints),
             "founding_block": self.founding_block,

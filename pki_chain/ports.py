@@ -47,6 +47,8 @@ class HoldFlag(IntFlag):
     CONSORTIUM = 2
     EMERGENCY = 4
     RENEWAL = 8
+    CA_ISSUED = 16
+    """Its issuer's withdrawal ends it too, which the slot does not say."""
 
 
 class MemberKind(IntEnum):
@@ -138,6 +140,21 @@ class IdentityRefusal(IntEnum):
     BAD_PROOF = 8
     UNKNOWN_IDENTITY = 9
     WRONG_STATE = 10
+
+
+class TrustScope(IntFlag):
+    """What an authority of the trust list may issue for."""
+
+    IKE = 1
+    TLS = 2
+    SLICE = 4
+
+
+class DelegationKind(IntEnum):
+    """What a certificate authority lets another key sign."""
+
+    OCSP_SIGNING = 1
+    CRL_SIGNING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,6 +509,59 @@ class IdentityKeyReplaced:
     counter: int
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorityPublished:
+    """A CA on the trust list, and from now on the issuer for its name and key identifier, in place of any before.
+
+    `parent` is 32 zeros for a root. `subject_hash` is keccak256 of the DER of the subject Name, `key_identifier_hash`
+    that of the octets of subjectKeyIdentifier. `trusted_until` is the last second.
+    """
+
+    authority: CertificateId
+    member: int
+    parent: CertificateId
+    scope: TrustScope
+    path_length: int
+    trusted_from: int
+    trusted_until: int
+    subject_hash: bytes
+    key_identifier_hash: bytes
+    by: Address
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationPublished:
+    """A certificate by which an authority lets its status be signed; `valid_until` is the last second."""
+
+    delegation: CertificateId
+    authority: CertificateId
+    kind: DelegationKind
+    valid_from: int
+    valid_until: int
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityWithdrawn:
+    """It and all below it end for good. `member` is 0 when it was by vote."""
+
+    authority: CertificateId
+    member: int
+    by: Address
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationWithdrawn:
+    """`member` is 0 when it was by vote."""
+
+    delegation: CertificateId
+    member: int
+    by: Address
+    reason: int
+
+
 EventContent = (
     MemberChanged
     | AccountChanged
@@ -522,6 +592,10 @@ EventContent = (
     | ReplacementStarted
     | ReplacementCancelled
     | IdentityKeyReplaced
+    | AuthorityPublished
+    | DelegationPublished
+    | AuthorityWithdrawn
+    | DelegationWithdrawn
 )
 
 

@@ -252,7 +252,7 @@ def algorithms() -> Iterator[Case]:
     ecdsa_with_rsa_key = rsa_good.replace(inner_algorithm=good.inner_algorithm)
     yield small_cell("ECDSA algorithm with an RSA key", ecdsa_with_rsa_key, other, rules(RSA_PROFILE))
     ca_issued = dataclasses.replace(SMALL_CELL, ca_issued=True)
-    yield small_cell("profile of issued certificates", good, other, rules(ca_issued))
+    yield small_cell("profile of issued certificates", good, Reason.MISSING_EXTENSION, rules(ca_issued))
 
 
 def subject_with(*rdns: bytes) -> Draft:

@@ -115,7 +115,9 @@ interface IConsortium {
         RemoveNameSpace,
         SetDirectory,
         HoldCertificate,
-        ReleaseCertificate
+        ReleaseCertificate,
+        TrustRoot,
+        WithdrawAuthority // or a delegation
     }
 
     struct MemberSeed {

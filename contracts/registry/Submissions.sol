@@ -7,6 +7,7 @@ import {LotRecord} from "../LotRules.sol";
 import {Nonces} from "../Nonces.sol";
 import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "../interfaces/IConsortium.sol";
+import {IDirectory} from "../interfaces/IDirectory.sol";
 import {CertificateParser} from "../x509/CertificateParser.sol";
 import {CertificateRules, CheckedCertificate} from "../x509/CertificateRules.sol";
 import {Reasons} from "../x509/Reasons.sol";
@@ -27,6 +28,7 @@ abstract contract Submissions is Lots {
     bytes32 private constant SUBMISSION_TYPE = keccak256(
         "Submission(address station,bytes32 batchDigest,uint16 profile,uint40 lot,uint256 nonce,uint64 deadline)"
     );
+    bytes32 private constant TRUST_LIST = keccak256("TrustList");
     uint256 private constant MAXIMUM_ENTRIES = 200;
     uint256 private constant LEAST_K = 2;
 
@@ -70,7 +72,7 @@ abstract contract Submissions is Lots {
         _fixElectorate(made, rules.profile);
         id = ++batchCount;
         CheckedCertificate[] memory checked = CertificateParser.checkBatch(certificates, rules);
-        made.present = _record(id, submission, checked);
+        made.present = _record(id, submission, checked, rules.profile.caIssued);
         if (made.present == 0) {
             made.windowEnd = made.submittedAt;
             made.decidedAt = made.submittedAt;
@@ -139,6 +141,9 @@ abstract contract Submissions is Lots {
         rules.organisation = bytes(ownerMember.name);
         rules.ranges = open.terms.ranges;
         rules.blockTime = uint64(block.timestamp);
+        if (rules.profile.caIssued) {
+            rules.trustList = IDirectory(CONSORTIUM.directory()).current(TRUST_LIST).location;
+        }
     }
 
     function _fixElectorate(BatchRecord memory made, IConsortium.Profile memory profile) private view {
@@ -157,11 +162,12 @@ abstract contract Submissions is Lots {
     }
 
     /// @dev Writes the slots. `checked` gets the reasons of those without one, and the id in place of the key's hash.
-    function _record(uint40 id, Submission calldata submission, CheckedCertificate[] memory checked)
+    function _record(uint40 id, Submission calldata submission, CheckedCertificate[] memory checked, bool caIssued)
         private
         returns (uint256 present)
     {
         uint256 common = CertificateSlot.template(submission.profile, id, submission.lot);
+        if (caIssued) common = common.caIssued();
         LotRecord storage open = _lots[submission.lot];
         uint256 left = open.terms.maximum - open.used;
         uint256 leftBefore = left;

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {ICertificateRegistry} from "../interfaces/ICertificateRegistry.sol";
 import {IConsortium} from "../interfaces/IConsortium.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
+import {ITrustList} from "../interfaces/ITrustList.sol";
 import {ProfileBits} from "../x509/ProfileBits.sol";
 import {Cheats} from "./Cheats.sol";
 import {CertificateBuilder, Draft} from "./x509/CertificateBuilder.sol";
@@ -28,6 +29,7 @@ abstract contract LedgerTest {
     IConsortium internal consortium;
     IDirectory internal directory;
     ICertificateRegistry internal registry;
+    ITrustList internal trustList;
     uint256 internal now_; // the optimizer keeps block.timestamp over a warp
     uint256 internal lastNonce;
 
@@ -59,6 +61,7 @@ abstract contract LedgerTest {
         arguments = abi.encode(consortium);
         directory = IDirectory(vm.deployCode("Directory.sol:Directory", arguments));
         registry = ICertificateRegistry(vm.deployCode("CertificateRegistry.sol:CertificateRegistry", arguments));
+        trustList = ITrustList(vm.deployCode("TrustList.sol:TrustList", arguments));
     }
 
     // People
@@ -130,9 +133,11 @@ abstract contract LedgerTest {
             governanceWindowSeconds: GOVERNANCE_WINDOW
         });
         plan.directory = address(directory);
-        plan.entries = new IConsortium.DirectorySeed[](1);
+        plan.entries = new IConsortium.DirectorySeed[](2);
         plan.entries[0] =
             IConsortium.DirectorySeed(keccak256("CertificateRegistry"), address(registry), address(registry).codehash);
+        plan.entries[1] =
+            IConsortium.DirectorySeed(keccak256("TrustList"), address(trustList), address(trustList).codehash);
     }
 
     function smallCell() internal pure returns (IConsortium.Profile memory profile) {

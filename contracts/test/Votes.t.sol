@@ -343,7 +343,7 @@ contract VotesTest is LedgerTest {
     }
 
     function test_directoryAfterTheDelay() external {
-        bytes32 name = keccak256("TrustList");
+        bytes32 name = keccak256("Attestations");
         bytes memory content =
             abi.encode(IConsortium.DirectorySeed(name, address(registry), address(registry).codehash));
         uint64 id = propose(OPERATOR, IConsortium.ProposalKind.SetDirectory, content);

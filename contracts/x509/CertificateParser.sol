@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {ITrustList} from "../interfaces/ITrustList.sol";
 import {both, either} from "./Branchless.sol";
+import {CertificateHead} from "./CertificateHead.sol";
 import {CertificateParts, CertificateStructure} from "./CertificateParts.sol";
 import {CertificatePolicy, Policy} from "./CertificatePolicy.sol";
 import {CertificateRules, CheckedCertificate} from "./CertificateRules.sol";
@@ -20,11 +22,15 @@ import {Names, SubjectAltName} from "./SubjectAltName.sol";
 /// @notice No bytes of a certificate make it revert: an entry is answered with the number of the first check that it
 /// fails, in the order of `Reasons`. It runs out of gas only as a whole, never for one entry: there is no inner call
 /// that could be starved (a precompile that fails for want of gas ends the transaction).
-/// @dev The Python twin is pki_chain/x509/verify.py; tests/agreement holds the two together. Certificates issued by a
-/// CA are not read yet: a profile with `caIssued` has every well formed entry refused as unsupported (reason 6).
+/// @dev The Python twin is pki_chain/x509/verify.py; tests/agreement holds the two together. For a profile of CA-issued
+/// certificates the issuer is asked of the trust list, once for entries in a row that have the same one.
 library CertificateParser {
     uint256 private constant LONGEST_CERTIFICATE = 2048;
-    uint256 private constant LONGEST_SERIAL_NUMBER = 20;
+    uint256 private constant EMPTY_NAME = 2; // octets
+
+    // Bits of an authority's scope. Source: docs/decisions/0019-trust-list.md
+    uint256 private constant SCOPE_IKE = 1;
+    uint256 private constant SCOPE_TLS = 2;
 
     /// @dev What may be critical: RFC 5280 §4.2 bars SKI, AKI, EKU (here), CDP and AIA, and SAN beside a subject.
     uint256 private constant NEVER_CRITICAL = ProfileBits.EXT_SUBJECT_KEY_IDENTIFIER
@@ -44,6 +50,9 @@ library CertificateParser {
         uint256 notAfter;
         uint256 modulus;
         uint256 modulusEnd;
+        bytes32 issuerHash;
+        bytes32 issuerKeyIdentifierHash;
+        ITrustList.Issuer issuer;
     }
 
     /// @notice Checks every entry of a batch.
@@ -86,9 +95,10 @@ library CertificateParser {
     ) private view {
         uint16 reason = _firstReason(desk, policy, certificate);
         CertificateParts memory parts = desk.parts;
+        if (policy.caIssued && reason == Reasons.NONE) reason = _checkIssuer(desk, policy);
         if (reason == Reasons.NONE) {
             bytes32 tbsHash = SignatureVerifier.digest(parts.tbs, parts.tbsEnd);
-            if (_isSigned(desk, tbsHash)) {
+            if (policy.caIssued ? _isSignedByIssuer(desk, tbsHash) : _isSigned(desk, tbsHash)) {
                 result.notAfter = uint40(desk.notAfter);
                 result.spkiHash = SignatureVerifier.digest(parts.spki, parts.spkiEnd);
                 result.tbsHash = tbsHash;
@@ -134,35 +144,28 @@ library CertificateParser {
     /// @dev 3 to 6: version, serial number, algorithms. Source: RFC 5280 §4.1.1.2, §4.1.2.1 to §4.1.2.3
     function _checkHead(CertificateParts memory parts, Policy memory policy) private pure returns (uint16) {
         if (!parts.isVersion3) return Reasons.WRONG_VERSION;
-        unchecked {
-            uint256 length = parts.serialNumberEnd - parts.serialNumber;
-            uint256 first = DerReader.octet(parts.serialNumber);
-            // A zero is one octet, as it is in its shortest form.
-            bool isZero = both(length == 1, first == 0);
-            if (either(either(length > LONGEST_SERIAL_NUMBER, first > 0x7f), isZero)) return Reasons.BAD_SERIAL;
-        }
+        if (!CertificateHead.hasGoodSerialNumber(parts)) return Reasons.BAD_SERIAL;
         uint256 algorithm = ProfileBits.SIGNATURE_ECDSA_SHA256;
         PublicKey.Kind other = PublicKey.Kind.Rsa;
         if (!parts.isEcdsaSha256) {
-            unchecked {
-                uint256 length = parts.outerAlgorithmEnd - parts.outerAlgorithm;
-                if (
-                    parts.innerAlgorithmEnd - parts.innerAlgorithm != length
-                        || !DerReader.areEqual(parts.innerAlgorithm, parts.outerAlgorithm, length)
-                ) return Reasons.ALGORITHM_MISMATCH;
-            }
+            if (!CertificateHead.areAlgorithmsEqual(parts)) return Reasons.ALGORITHM_MISMATCH;
             bool isRsa = SignatureVerifier.isRsaSha256(parts.outerAlgorithm, parts.outerAlgorithmEnd);
             algorithm = isRsa ? ProfileBits.SIGNATURE_RSA_SHA256 : 0;
             other = PublicKey.Kind.P256;
         }
-        // Allowed by the profile, and not one that a key of the other kind would have to make.
-        bool isAllowed = both(policy.signatureAlgorithms & algorithm != 0, parts.keyKind != other);
-        return both(isAllowed, !policy.caIssued) ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
+        // Allowed by the profile, and, self-signed, not one that a key of the other kind would have to make.
+        bool isAllowed =
+            both(policy.signatureAlgorithms & algorithm != 0, either(policy.caIssued, parts.keyKind != other));
+        return isAllowed ? Reasons.NONE : Reasons.UNSUPPORTED_ALGORITHM;
     }
 
-    /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner.
+    /// @dev 7 to 9: self-signed, subject by our naming rules, O that of the owner. One that a CA issued may be empty.
     function _checkSubject(CertificateParts memory parts, Policy memory policy) private pure returns (uint16) {
-        if (!parts.isIssuerSubject) return Reasons.ISSUER_NOT_SUBJECT;
+        if (policy.caIssued) {
+            if (_isNameless(parts)) return Reasons.NONE;
+        } else if (!parts.isIssuerSubject) {
+            return Reasons.ISSUER_NOT_SUBJECT;
+        }
         Subject memory subject = parts.subject;
         if (subject.isBad || !DistinguishedName.isPrintable(subject, DistinguishedName.SERIAL_NUMBER)) {
             return Reasons.BAD_SUBJECT;
@@ -216,9 +219,19 @@ library CertificateParser {
         if (list.count > ExtensionList.MOST) return Reasons.TOO_MANY_EXTENSIONS;
         if (list.isRepeated) return Reasons.DUPLICATE_EXTENSION;
         if (list.isUnknownCritical) return Reasons.UNKNOWN_CRITICAL_EXTENSION;
-        uint256 critical = list.critical;
-        uint256 uncriticalKeyUsage = list.present & ~critical & ProfileBits.EXT_KEY_USAGE;
-        if ((critical & NEVER_CRITICAL) | uncriticalKeyUsage != 0) return Reasons.BAD_CRITICALITY;
+        uint256 required = policy.requiredExtensions;
+        uint256 never = NEVER_CRITICAL;
+        uint256 always = ProfileBits.EXT_KEY_USAGE;
+        if (policy.caIssued) {
+            // Without AKI no issuer is found; beside an empty subject SAN is the name (RFC 5280 §4.1.2.6).
+            required |= ProfileBits.EXT_AUTHORITY_KEY_IDENTIFIER;
+            if (_isNameless(desk.parts)) {
+                required |= ProfileBits.EXT_SUBJECT_ALT_NAME;
+                always |= ProfileBits.EXT_SUBJECT_ALT_NAME;
+                never ^= ProfileBits.EXT_SUBJECT_ALT_NAME;
+            }
+        }
+        if ((list.critical & never) | (list.present & ~list.critical & always) != 0) return Reasons.BAD_CRITICALITY;
         ExtensionFacts memory facts = desk.facts;
         if (!ExtensionContents.read(list, facts) || !_readNames(desk, policy)) return Reasons.MALFORMED_EXTENSION;
         if (facts.isAuthority) return Reasons.CA_CERTIFICATE;
@@ -229,7 +242,7 @@ library CertificateParser {
         } else if ((policy.ekuRequired & ~purposes) | (purposes & ~policy.ekuAllowed) != 0) {
             return Reasons.BAD_EXTENDED_KEY_USAGE;
         }
-        return policy.requiredExtensions & ~list.present == 0 ? Reasons.NONE : Reasons.MISSING_EXTENSION;
+        return required & ~list.present == 0 ? Reasons.NONE : Reasons.MISSING_EXTENSION;
     }
 
     function _readNames(Desk memory desk, Policy memory policy) private pure returns (bool) {
@@ -250,6 +263,38 @@ library CertificateParser {
         if (tag != 0 && !SubjectAltName.hasDnsName(desk.names, start, end)) return Reasons.COMMON_NAME_NOT_IN_SAN;
     }
 
+    /// @dev 33 to 35, before 29: the authority with the issuer's name and key identifier. One that names itself as its
+    /// issuer has none: many a verifier takes it for self-signed.
+    function _checkIssuer(Desk memory desk, Policy memory policy) private view returns (uint16) {
+        CertificateParts memory parts = desk.parts;
+        if (parts.isIssuerSubject || policy.trustList == address(0)) return Reasons.UNKNOWN_ISSUER;
+        (uint256 start, uint256 end) = ExtensionList.place(parts.extensions, ExtensionList.AUTHORITY_KEY_IDENTIFIER);
+        bytes32 issuerHash = DerReader.hash(parts.issuer, parts.issuerEnd);
+        bytes32 keyIdentifierHash = DerReader.hash(start + ExtensionContents.AKI_HEAD, end);
+        if (desk.issuerHash != issuerHash || desk.issuerKeyIdentifierHash != keyIdentifierHash) {
+            desk.issuer = ITrustList(policy.trustList).issuerOf(issuerHash, keyIdentifierHash);
+            desk.issuerHash = issuerHash;
+            desk.issuerKeyIdentifierHash = keyIdentifierHash;
+        }
+        ITrustList.Issuer memory issuer = desk.issuer;
+        if (issuer.authority == 0) return Reasons.UNKNOWN_ISSUER;
+        if (!issuer.isLive || desk.notAfter > issuer.trustedUntil) return Reasons.ISSUER_NOT_LIVE;
+        uint256 scope = _neededScope(desk.facts.purposes);
+        return scope == 0 || scope & ~uint256(issuer.scope) != 0 ? Reasons.ISSUER_OUT_OF_SCOPE : Reasons.NONE;
+    }
+
+    /// @dev IKE is also what any purpose, or none named, stands for (RFC 4945 §5.1.3.12).
+    function _neededScope(uint256 purposes) private pure returns (uint256 scope) {
+        if (purposes == 0 || purposes & (ProfileBits.EKU_IPSEC_IKE | ProfileBits.EKU_ANY) != 0) scope = SCOPE_IKE;
+        if (purposes & (ProfileBits.EKU_SERVER_AUTH | ProfileBits.EKU_CLIENT_AUTH) != 0) scope |= SCOPE_TLS;
+    }
+
+    function _isNameless(CertificateParts memory parts) private pure returns (bool) {
+        unchecked {
+            return parts.subjectNameEnd - parts.subjectName == EMPTY_NAME;
+        }
+    }
+
     /// @dev 29: over the exact octets of TBSCertificate, by the key that it holds.
     function _isSigned(Desk memory desk, bytes32 tbsHash) private view returns (bool) {
         CertificateParts memory parts = desk.parts;
@@ -257,5 +302,13 @@ library CertificateParser {
             return SignatureVerifier.verifyEcdsa(tbsHash, parts.signature, parts.signatureEnd, parts.key);
         }
         return SignatureVerifier.verifyRsa(tbsHash, parts.signature, parts.signatureEnd, desk.modulus, desk.modulusEnd);
+    }
+
+    /// @dev 29 as well: by the authority's key, of the kind that the algorithm needs.
+    function _isSignedByIssuer(Desk memory desk, bytes32 tbsHash) private view returns (bool) {
+        CertificateParts memory parts = desk.parts;
+        ITrustList.Issuer memory issuer = desk.issuer;
+        if (parts.isEcdsaSha256 != (issuer.keyKind == ITrustList.KeyKind.P256)) return false;
+        return SignatureVerifier.verifyBy(issuer.key, tbsHash, parts.signature, parts.signatureEnd);
     }
 }

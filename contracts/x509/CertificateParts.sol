@@ -8,7 +8,7 @@ import {ExtensionList, Extensions} from "./Extensions.sol";
 import {PublicKey} from "./PublicKey.sol";
 
 /// @notice Where the parts of one certificate lie, as offsets into calldata. A name with `End` is the end of the part
-/// before it; tbs, algorithms, issuer, subject, times and spki begin at their tags, the other parts at their contents.
+/// before it; tbs, algorithms, issuer, subjectName, times and spki begin at their tags, the other parts at their contents.
 /// @param isEcdsaSha256 both AlgorithmIdentifiers are ecdsa-with-SHA256 without parameters
 /// @dev In memory, allocated once a batch: one certificate after the other writes it.
 struct CertificateParts {
@@ -23,6 +23,10 @@ struct CertificateParts {
     uint256 outerAlgorithm;
     uint256 outerAlgorithmEnd;
     bool isIssuerSubject;
+    uint256 issuer;
+    uint256 issuerEnd;
+    uint256 subjectName;
+    uint256 subjectNameEnd;
     uint256 notBefore;
     uint256 notAfter;
     uint256 spki;
@@ -168,9 +172,13 @@ library CertificateStructure {
         returns (uint256 end)
     {
         (uint256 issuer, uint256 issuerEnd) = DerReader.read(DerReader.SEQUENCE, position, limit);
+        parts.issuer = position;
+        parts.issuerEnd = issuerEnd;
         end = _readValidity(parts, issuerEnd, limit);
+        parts.subjectName = end;
         uint256 subject;
         (subject, end) = DerReader.read(DerReader.SEQUENCE, end, limit);
+        parts.subjectNameEnd = end;
         if (end > limit) return DerReader.NOWHERE;
         unchecked {
             // Equal contents stand in equal elements, since only one form of a length is accepted.

@@ -41,6 +41,7 @@ struct Policy {
     bool organisationIsUtf8;
     bool organisationIsPrintable;
     Range[] ranges;
+    address trustList;
 }
 
 /// @title Makes the rules of a batch ready
@@ -63,6 +64,7 @@ library CertificatePolicy {
         policy.longestLife = uint256(profile.longestLifeDays) * 1 days;
         policy.latestNotBefore = uint256(rules.blockTime) + profile.skewSeconds;
         policy.blockTime = rules.blockTime;
+        policy.trustList = rules.trustList;
         (uint256 start, uint256 end) = _place(rules.organisation);
         policy.organisation = start;
         policy.organisationLength = end - start;

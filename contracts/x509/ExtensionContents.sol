@@ -36,6 +36,10 @@ library ExtensionContents {
     uint256 private constant LESS_USUAL = ProfileBits.EXT_BASIC_CONSTRAINTS | ProfileBits.EXT_CRL_DISTRIBUTION_POINTS
         | ProfileBits.EXT_AUTHORITY_INFO_ACCESS;
 
+    /// @dev Octets before the key identifier in a well formed SKI, and AKI.
+    uint256 internal constant SKI_HEAD = 2;
+    uint256 internal constant AKI_HEAD = 4;
+
     uint256 private constant LONGEST_KEY_IDENTIFIER = 32;
     uint256 private constant LONGEST_URI = 255;
 

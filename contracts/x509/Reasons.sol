@@ -37,6 +37,9 @@ library Reasons {
     uint16 internal constant KEY_BLOCKED = 30;
     uint16 internal constant ALREADY_SEEN = 31;
     uint16 internal constant LOT_FULL = 32;
+    uint16 internal constant UNKNOWN_ISSUER = 33;
+    uint16 internal constant ISSUER_NOT_LIVE = 34;
+    uint16 internal constant ISSUER_OUT_OF_SCOPE = 35;
     uint16 internal constant WEAK_KEY = 64;
     uint16 internal constant COMPROMISED_KEY = 65;
     uint16 internal constant NAME_LIVE_ELSEWHERE = 66;

@@ -10,6 +10,8 @@ library SignatureVerifier {
     // AlgorithmIdentifier of sha256WithRSAEncryption, NULL. Source: RFC 4055 §5
     uint256 private constant RSA_SHA256 = 0x300d06092a864886f70d01010b0500;
 
+    uint256 private constant POINT_LENGTH = 64;
+
     /// @dev 00 before DigestInfo, its AlgorithmIdentifier with NULL, and the head of the digest. Source: RFC 8017 §9.2
     uint256 private constant DIGEST_INFO = 0x3031300d060960864801650304020105000420;
 
@@ -34,6 +36,17 @@ library SignatureVerifier {
     /// @dev s above n/2 is as good as below: X.509 knows no low s, and the certificate's id does not cover the signature.
     /// Sources: RFC 3279 §2.2.3, FIPS 186-5 §6.4.2, EIP-7951 (the precompile refuses r and s from n on)
     function verifyEcdsa(bytes32 hash, uint256 start, uint256 end, uint256 key) internal view returns (bool isValid) {
+        unchecked {
+            return verifyEcdsa(hash, start, end, DerReader.word(key + 1), DerReader.word(key + 33));
+        }
+    }
+
+    /// @notice The same, with the point's coordinates.
+    function verifyEcdsa(bytes32 hash, uint256 start, uint256 end, uint256 x, uint256 y)
+        internal
+        view
+        returns (bool isValid)
+    {
         (uint256 r, uint256 s) = _readEcdsa(start, end);
         if (r == 0 || s == 0) return false;
         assembly ("memory-safe") {
@@ -41,7 +54,8 @@ library SignatureVerifier {
             mstore(buffer, hash)
             mstore(add(buffer, 0x20), r)
             mstore(add(buffer, 0x40), s)
-            calldatacopy(add(buffer, 0x60), add(key, 1), 0x40)
+            mstore(add(buffer, 0x60), x)
+            mstore(add(buffer, 0x80), y)
             // The answer is empty, not 0, for a bad signature: the scratch word must be 0 before the call.
             mstore(0x00, 0)
             if iszero(staticcall(gas(), 0x100, buffer, 0xa0, 0x00, 0x20)) { invalid() }
@@ -57,8 +71,43 @@ library SignatureVerifier {
         returns (bool isValid)
     {
         unchecked {
-            if (end - start != modulusEnd - modulus || !_isLess(start, modulus, end - start)) return false;
+            if (end - start != modulusEnd - modulus) return false;
         }
+        assembly ("memory-safe") {
+            calldatacopy(add(mload(0x40), add(0x63, sub(end, start))), modulus, sub(end, start))
+        }
+        return _verifyRsa(hash, start, end);
+    }
+
+    /// @notice The same, with the modulus without a leading zero in memory.
+    function verifyRsa(bytes32 hash, uint256 start, uint256 end, bytes memory modulus)
+        internal
+        view
+        returns (bool isValid)
+    {
+        unchecked {
+            if (end - start != modulus.length) return false;
+        }
+        assembly ("memory-safe") {
+            mcopy(add(mload(0x40), add(0x63, sub(end, start))), add(modulus, 0x20), sub(end, start))
+        }
+        return _verifyRsa(hash, start, end);
+    }
+
+    /// @notice Whether a key of the trust list made the signature: x and y of a point in 64 octets, or a modulus.
+    function verifyBy(bytes memory key, bytes32 hash, uint256 start, uint256 end) internal view returns (bool) {
+        if (key.length != POINT_LENGTH) return verifyRsa(hash, start, end, key);
+        uint256 x;
+        uint256 y;
+        assembly ("memory-safe") {
+            x := mload(add(key, 0x20))
+            y := mload(add(key, 0x40))
+        }
+        return verifyEcdsa(hash, start, end, x, y);
+    }
+
+    /// @dev The modulus stands where the precompile wants it, past the free pointer: it is as long as the signature.
+    function _verifyRsa(bytes32 hash, uint256 start, uint256 end) private view returns (bool isValid) {
         assembly ("memory-safe") {
             let length := sub(end, start)
             let buffer := mload(0x40)
@@ -66,8 +115,14 @@ library SignatureVerifier {
             mstore(add(buffer, 0x20), 3)
             mstore(add(buffer, 0x40), length)
             calldatacopy(add(buffer, 0x60), start, length)
-            mstore(add(buffer, add(0x60, length)), shl(232, 0x010001))
-            calldatacopy(add(buffer, add(0x63, length)), modulus, length)
+            // The exponent's word runs into the modulus, whose first octets it must leave as they are.
+            let exponent := add(buffer, add(0x60, length))
+            mstore(exponent, or(shl(232, 0x010001), shr(24, mload(add(exponent, 3)))))
+        }
+        if (!_isLess(end - start)) return false;
+        assembly ("memory-safe") {
+            let length := sub(end, start)
+            let buffer := mload(0x40)
             if iszero(staticcall(gas(), 0x05, buffer, add(0x63, add(length, length)), buffer, length)) {
                 invalid()
             }
@@ -110,14 +165,19 @@ library SignatureVerifier {
         }
     }
 
-    /// @dev Whether the number of `length` octets at `left` is less than the one at `right`; length is above 32.
-    function _isLess(uint256 left, uint256 right, uint256 length) private pure returns (bool) {
+    /// @dev Whether the signature is less than the modulus, both as the precompile gets them, of `length` octets.
+    function _isLess(uint256 length) private pure returns (bool) {
         unchecked {
             for (uint256 i = 0; i < length; i += 32) {
                 uint256 place = i + 32 > length ? length - 32 : i; // the last word may overlap the one before
-                uint256 leftWord = DerReader.word(left + place);
-                uint256 rightWord = DerReader.word(right + place);
-                if (leftWord != rightWord) return leftWord < rightWord;
+                uint256 left;
+                uint256 right;
+                assembly ("memory-safe") {
+                    let signature := add(add(mload(0x40), 0x60), place)
+                    left := mload(signature)
+                    right := mload(add(signature, add(length, 3)))
+                }
+                if (left != right) return left < right;
             }
             return false;
         }

@@ -11,6 +11,7 @@ from pki_chain.chain.abi import load_interface
 from pki_chain.chain.call import TRANSACTION_GAS, Call
 from pki_chain.chain.founding import terms_value
 from pki_chain.chain.identity_calls import IdentityCalls
+from pki_chain.chain.trust_calls import TrustCalls
 from pki_chain.config import ConsortiumFile
 from pki_chain.ports import Address, HoldKind, LotTerms, Role, Submission
 
@@ -21,11 +22,12 @@ _VOTED_GAS = 8_000_000
 _PER_ENTRY_GAS = 60_000
 
 
-class Calls(IdentityCalls):
+class Calls(IdentityCalls, TrustCalls):
     """Makes the calls of one consortium's contracts; arguments as in `contracts/interfaces/`."""
 
     def __init__(self, consortium_file: ConsortiumFile) -> None:
-        super().__init__(consortium_file)
+        IdentityCalls.__init__(self, consortium_file)
+        TrustCalls.__init__(self, consortium_file)
         self._file = consortium_file
 
     def submit(self, submission: Submission, certificates: Sequence[bytes], signature: bytes) -> Call:

@@ -26,8 +26,8 @@ from pki_chain.ports import Address, MemberState, Role
 P256VERIFY = Address("0x0000000000000000000000000000000000000100")
 """Source: EIP-7951."""
 
-CONTRACTS = ("Consortium", "Directory", "CertificateRegistry", "IdentityRegistry")
-REGISTRIES = ("CertificateRegistry", "IdentityRegistry")
+CONTRACTS = ("Consortium", "Directory", "CertificateRegistry", "IdentityRegistry", "TrustList")
+REGISTRIES = ("CertificateRegistry", "IdentityRegistry", "TrustList")
 """Contracts that the Directory names."""
 
 _OWN_ADDRESS = bytes.fromhex("305f5260205ff3")
@@ -87,7 +87,8 @@ def deploy_contracts(connection: Connection, signer: Signer, salt: bytes, foundi
     directory = deployer.create("Directory", encode(["address"], [consortium]))
     registry = deployer.create("CertificateRegistry", encode(["address"], [consortium]))
     identities = deployer.create("IdentityRegistry", _identity_arguments(consortium, founding))
-    located = {"CertificateRegistry": registry, "IdentityRegistry": identities}
+    trust_list = deployer.create("TrustList", encode(["address"], [consortium]))
+    located = {"CertificateRegistry": registry, "IdentityRegistry": identities, "TrustList": trust_list}
     full = FullFounding(founding, directory, _entries(located, deployer.code_hashes))
     file = ConsortiumFile(
         chain_id=deployer.chain_id,
@@ -96,6 +97,7 @@ def deploy_contracts(connection: Connection, signer: Signer, salt: bytes, foundi
         directory=directory,
         certificate_registry=registry,
         identity_registry=identities,
+        trust_list=trust_list,
         code_hashes=MappingProxyType(deployer.code_hashes),
         endpoints=connection.endpoints,
         founding_block=deployer.first_block,
@@ -144,6 +146,7 @@ def verify_deployment(connection: Connection, deployment: Deployment) -> None:
         ("Directory", file.directory, consortium),
         ("CertificateRegistry", file.certificate_registry, consortium),
         ("IdentityRegistry", file.identity_registry, _identity_arguments(file.consortium, full.plan)),
+        ("TrustList", file.trust_list, consortium),
     ]
     hashes = {
         name: _verify_built(connection, name, address, _creation_code(name, deployment.libraries) + arguments)
@@ -191,7 +194,11 @@ def _identity_arguments(consortium: Address, plan: FoundingPlan) -> bytes:
 
 
 def _registries(file: ConsortiumFile) -> dict[str, Address]:
-    return {"CertificateRegistry": file.certificate_registry, "IdentityRegistry": file.identity_registry}
+    return {
+        "CertificateRegistry": file.certificate_registry,
+        "IdentityRegistry": file.identity_registry,
+        "TrustList": file.trust_list,
+    }
 
 
 def _entries(located: Mapping[str, Address], hashes: Mapping[str, bytes]) -> tuple[DirectoryPlan, ...]:

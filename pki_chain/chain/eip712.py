@@ -100,6 +100,14 @@ TYPES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("activatedAt", "uint40"),
             ("deadline", "uint64"),
         ),
+        "PublishAuthority": (
+            ("certificateHash", "bytes32"),
+            ("member", "uint16"),
+            ("scope", "uint8"),
+            ("until", "uint64"),
+            ("deadline", "uint64"),
+        ),
+        "Withdraw": (("id", "bytes32"), ("reason", "uint8"), ("deadline", "uint64")),
         "TrustCheckpoint": (
             ("termsHash", "bytes32"),
             ("number", "uint64"),

@@ -24,7 +24,7 @@ never changes (ERC-5267 declares the event all the same)."""
 
 @cache
 def _known() -> Mapping[bytes, Entry]:
-    names = ("Consortium", "CertificateRegistry", "IdentityRegistry", "Directory")
+    names = ("Consortium", "CertificateRegistry", "IdentityRegistry", "TrustList", "Directory")
     return {topic: entry for name in names for topic, entry in load_interface(name).events.items()}
 
 
@@ -206,5 +206,32 @@ _MAKERS: Mapping[str, Callable[[dict[str, Any]], EventContent]] = {
     ),
     "IdentityKeyReplaced": lambda v: ports.IdentityKeyReplaced(
         v["identity"], v["operator"], _address(v["by"]), v["index"], _card_key(v), v["byOldKey"], v["counter"]
+    ),
+    "AuthorityPublished": lambda v: ports.AuthorityPublished(
+        authority=CertificateId(v["authority"]),
+        member=v["member"],
+        parent=CertificateId(v["parent"]),
+        scope=ports.TrustScope(v["scope"]),
+        path_length=v["pathLength"],
+        trusted_from=v["trustedFrom"],
+        trusted_until=v["trustedUntil"],
+        subject_hash=v["subjectHash"],
+        key_identifier_hash=v["keyIdentifierHash"],
+        by=_address(v["by"]),
+        der=v["der"],
+    ),
+    "DelegationPublished": lambda v: ports.DelegationPublished(
+        CertificateId(v["delegation"]),
+        CertificateId(v["authority"]),
+        ports.DelegationKind(v["kind"]),
+        v["validFrom"],
+        v["validUntil"],
+        v["der"],
+    ),
+    "AuthorityWithdrawn": lambda v: ports.AuthorityWithdrawn(
+        CertificateId(v["authority"]), v["member"], _address(v["by"]), v["reason"]
+    ),
+    "DelegationWithdrawn": lambda v: ports.DelegationWithdrawn(
+        CertificateId(v["delegation"]), v["member"], _address(v["by"]), v["reason"]
     ),
 }

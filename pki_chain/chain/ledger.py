@@ -172,6 +172,7 @@ class LedgerClient:
                 self._file.consortium,
                 self._file.certificate_registry,
                 self._file.identity_registry,
+                self._file.trust_list,
                 self._file.directory,
             ],
         }

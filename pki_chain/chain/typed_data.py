@@ -16,6 +16,7 @@ from pki_chain.chain.accounts import Account
 from pki_chain.chain.eip712 import TYPES, Domain, TypedData
 from pki_chain.chain.founding import FOUNDING_TYPE, TERMS_TYPE, FullFounding, terms_value
 from pki_chain.chain.identity_texts import IdentityTexts
+from pki_chain.chain.trust_texts import TrustTexts
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import InputError
 from pki_chain.ports import Address, HoldKind, LotTerms, Role, Submission
@@ -36,11 +37,12 @@ _ORDER_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1: contracts refuse a greater s."""
 
 
-class TypedTexts(IdentityTexts):
-    """Makes the texts of one consortium; those of its identity registry are in the base class."""
+class TypedTexts(IdentityTexts, TrustTexts):
+    """Makes the texts of one consortium; those of its identity registry and trust list are in the base classes."""
 
     def __init__(self, consortium_file: ConsortiumFile) -> None:
-        super().__init__(consortium_file)
+        IdentityTexts.__init__(self, consortium_file)
+        TrustTexts.__init__(self, consortium_file)
         self._consortium = Domain(consortium_file.chain_id, consortium_file.consortium, consortium_file.salt)
         self._registry = Domain(consortium_file.chain_id, consortium_file.certificate_registry, consortium_file.salt)
         self._directory = Domain(consortium_file.chain_id, consortium_file.directory, consortium_file.salt)

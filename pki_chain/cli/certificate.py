@@ -144,7 +144,7 @@ def _revoke_by_key(
 ) -> None:
     spki_hash = _certificate(client, which).spki_hash
     found = _certificates_of_key(client, spki_hash)
-    own = [each for each in found if each.organisation == config.member.name]
+    own = [each for each, owner in found if _is_of(config, each, owner)]
     if not own:
         raise RefusedError(
             f"none of the {len(found)} certificates of this key is of {config.member.name}: its owner revokes it, "
@@ -157,6 +157,13 @@ def _revoke_by_key(
     result = {"key": spki_hash.hex(), "revoked": revoked, "transaction": "0x" + outcome.transaction.hex()}
     text = f"{len(own)} certificates of key {spki_hash.hex()} are revoked for good"
     print_result(result, "\n".join([text, *(f"  {each}" for each in revoked)]), as_json=as_json)
+
+
+def _is_of(config: MemberConfig, certificate: Certificate, owner: object) -> bool:
+    """By its O; one without a subject, by what the gateway says: the contract revokes none that is another's."""
+    if certificate.organisation:
+        return certificate.organisation == config.member.name
+    return owner == config.member.id
 
 
 @certificate.command(short_help="Prove a device key compromised; it is blocked for good.")
@@ -221,13 +228,13 @@ def _certificate(client: GatewayClient, which: str) -> Certificate:
     return parse_certificate(der)
 
 
-def _certificates_of_key(client: GatewayClient, spki_hash: bytes) -> list[Certificate]:
-    """All that the gateway has of a key, read here: what is not of this key is not taken."""
+def _certificates_of_key(client: GatewayClient, spki_hash: bytes) -> list[tuple[Certificate, object]]:
+    """All that the gateway has of a key, read here, with their owners: what is not of this key is not taken."""
     from pki_chain.x509.certificate import parse_certificate
 
     listed = client.get(f"/v1/certificates?key={spki_hash.hex()}").get("certificates")
-    found = [parse_certificate(_der(each)) for each in listed] if isinstance(listed, list) else []
-    if not found or any(each.spki_hash != spki_hash for each in found):
+    found = [(parse_certificate(_der(each)), each.get("owner")) for each in listed] if isinstance(listed, list) else []
+    if not found or any(each.spki_hash != spki_hash for each, _ in found):
         raise InputError(f"the gateway gave other certificates than those of key {spki_hash.hex()}: ask another")
     return found
 

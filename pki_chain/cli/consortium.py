@@ -32,6 +32,8 @@ _KINDS = (
     "set-directory",
     "hold-certificate",
     "release-certificate",
+    "trust-root",
+    "withdraw-authority",
 )
 
 key_option = click.option(
@@ -117,6 +119,7 @@ def init(
         "consortium": file.consortium,
         "certificate_registry": file.certificate_registry,
         "identity_registry": file.identity_registry,
+        "trust_list": file.trust_list,
         "members": [
             {
                 "id": number,
@@ -177,7 +180,8 @@ def propose(
     set-profile NUMBER FILE.json        set-parameters FILE.json
     add-name-space MEMBER SPACE         remove-name-space MEMBER SPACE
     set-directory NAME ADDRESS HASH     hold-certificate ID REASON
-    release-certificate ID
+    release-certificate ID              trust-root MEMBER FILE SCOPE,... UNTIL
+    withdraw-authority ID REASON
     """
     from pki_chain.chain.typed_data import content_hash
     from pki_chain.founding.proposal import ProposalKind, encode_content

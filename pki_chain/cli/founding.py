@@ -232,6 +232,7 @@ def _describe(deployment: Deployment, own: int) -> Iterator[str]:
     plan, file = deployment.founding.plan, deployment.file
     yield f"consortium {file.consortium} on chain {file.chain_id}, salt 0x{file.salt.hex()}"
     yield f"  Directory {file.directory}, CertificateRegistry {file.certificate_registry}"
+    yield f"  TrustList {file.trust_list}"
     yield f"  IdentityRegistry {file.identity_registry}; a lost card is replaced after {plan.replacement_delay_s} s"
     for number, member in enumerate(plan.members, 1):
         yield f"member {number}: {member.name}, {member.kind.name.lower()}" + (

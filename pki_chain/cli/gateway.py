@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from pki_chain.cli.member import member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
+from pki_chain.errors import StorageError
 
 
 @command_group("gateway", short_help="Relay to the ledger, and answer over REST.")
@@ -83,3 +85,36 @@ def status_key(config: MemberConfig, in_days: int, *, new: bool, as_json: bool) 
         for key in shown
     )
     print_result({"keys": shown}, text or "no key: the gateway makes one when it starts", as_json=as_json)
+
+
+@gateway.command(short_help="Make a key that a CA may let sign about its certificates.")
+@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--kind", type=click.Choice(["ocsp", "crl"]), required=True, help="What it will sign.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Write the request here.")
+@member_command
+@json_option
+def delegation_key(config: MemberConfig, certificate: Path, kind: str, out: Path, *, as_json: bool) -> None:
+    """Make a key of this gateway, and a request (PKCS#10 in PEM) to the CA whose certificate is in FILE.
+
+    The CA certifies it (`tally ca delegate --request`, or its own software); from the moment that the certificate is on
+    the ledger, the gateway signs with it, and no file is put anywhere. Make the next one before it ends.
+    """
+    from pki_chain.founding.authority_terms import load_authority_certificate
+    from pki_chain.gateway.services import open_delegated_keys
+    from pki_chain.ports import DelegationKind
+    from pki_chain.x509.authority import parse_authority
+    from pki_chain.x509.pem import encode_pem
+
+    authority = parse_authority(load_authority_certificate(certificate))
+    if out.exists():
+        raise StorageError(f"{out} exists already; nothing was made: choose another name")
+    request = open_delegated_keys(config).create(DelegationKind[f"{kind.upper()}_SIGNING"], authority.der)
+    try:
+        out.write_text(encode_pem("CERTIFICATE REQUEST", request), encoding="ascii")
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+    print_result(
+        {"request": str(out), "kind": kind, "authority": "0x" + authority.id.hex()},
+        f"{out}: request to sign {kind} for authority 0x{authority.id.hex()}; have the CA certify it",
+        as_json=as_json,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,15 @@ from pki_chain.cli.bundle import load_token, stop_on_signals, stream_option, tok
 from pki_chain.cli.member import gateway_option
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.errors import ConfigurationError, TallyError
+
+if TYPE_CHECKING:
+    from pki_chain.ipsec.charon import Charon
+    from pki_chain.ipsec.issued import IssuedPeers
+    from pki_chain.ipsec.settings import IpsecSettings
+    from pki_chain.monitor.gateway_reader import GatewayReader
+
+_CUT_OFF_S = 60.0
+"""For how long peers with CA-issued certificates stay without a gateway, where --max-age is not given."""
 
 
 @command_group("ipsec", short_help="Keep an IPsec security gateway's peers current.")
@@ -74,7 +84,10 @@ def sync(
     """Keep strongSwan's connections those of valid certificates, until SIGTERM or SIGINT, by SETTINGS (ipsec.toml).
 
     DIRECTORY keeps the certificates. Who is held, revoked or expired is cut off, tunnels and all; all are when nobody
-    vouches for them any more. Connections that do not begin with `tally-` are left alone.
+    vouches for them any more. Connections that do not begin with `tally` are left alone.
+
+    With a section [authority] in SETTINGS, peers whose certificates those CAs issued come in too: the daemon asks about
+    each, and forgets what it heard at each event of the ledger.
     """
     from pki_chain.ipsec.charon import Charon, CharonError
     from pki_chain.ipsec.settings import IpsecSettings
@@ -86,7 +99,9 @@ def sync(
     reader = GatewayReader(gateways, token)
     scope = Scope(profile, member, suffix)
     kept = BundleDirectory(directory, reader, load_signers(signers_file), scope, max_age_s=max_age)
-    loop = IpsecSync(PeerTable(Charon(socket_path), IpsecSettings.load(settings)), kept, directory, reader)
+    charon, own = Charon(socket_path), IpsecSettings.load(settings)
+    issued = _issued_peers(charon, own, reader, max_age or _CUT_OFF_S)
+    loop = IpsecSync(PeerTable(charon, own), kept, directory, reader, issued)
     if once:
         outcome = loop.look(time.time())
         _say(outcome.peers, outcome.admitted, outcome.cut, as_json=as_json)
@@ -112,6 +127,16 @@ def sync(
             wake.wait(interval)
         else:
             stop.wait(interval)
+
+
+def _issued_peers(
+    charon: Charon, settings: IpsecSettings, reader: GatewayReader, max_age_s: float
+) -> IssuedPeers | None:
+    """Those of the section [authority], where there is one."""
+    from pki_chain.ipsec.issued import IssuedPeers
+
+    authority = settings.authority
+    return None if authority is None else IssuedPeers(charon, settings, authority, reader, max_age_s)
 
 
 def _say(peers: int, admitted: int, cut: int, *, as_json: bool) -> None:

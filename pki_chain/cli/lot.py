@@ -13,7 +13,7 @@ from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
 from pki_chain.errors import InputError
 
-_PROFILES = {"tls-device": 1, "small-cell": 2, "iot-device": 3}
+_PROFILES = {"tls-device": 1, "small-cell": 2, "iot-device": 3, "cell-ca": 4, "tls-ca": 5}
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

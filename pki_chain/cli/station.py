@@ -96,6 +96,7 @@ def submit(
     """
     from pki_chain.chain.ledger import LedgerClient
     from pki_chain.chain.typed_data import TypedTexts
+    from pki_chain.station.issuers import fetch_issuers
     from pki_chain.station.lot import fetch_lot
     from pki_chain.station.submit import Station, StationSettings
 
@@ -103,6 +104,7 @@ def submit(
         raise InputError("--lot is missing: say in which lot these certificates are")
     consortium = config.load_consortium()
     opened = None
+    clients = gateway_client(config, gateways)
     ledger = LedgerClient(consortium, config.ledger.timeout_s)
     if sources and lot_number is not None:
         number = lot_number
@@ -113,11 +115,12 @@ def submit(
         config.station.data,
         load_signer(config, config.station.account),
         texts=TypedTexts(consortium),
-        gateways=gateway_client(config, gateways),
+        gateways=clients,
         settings=StationSettings(copies=copies, maximum_tries=tries),
     ) as line:
         if opened is not None and lot_number is not None:
-            rules = None if no_check else opened.rules(now)
+            issuers = fetch_issuers(clients) if opened.profile.ca_issued and not no_check else ()
+            rules = None if no_check else opened.rules(now, issuers)
             line.take_in(lot_number, opened.terms.profile, read_certificates(sources), rules)
         finished = _run(line, timeout_s, quiet=as_json)
         entries = line.outbox.entries(lot_number)

@@ -30,8 +30,8 @@ IS_POSSIBLE = (
 
 CONFIGURATION = """charon-systemd {{
   # The user-space ESP, so that this runs where the kernel has none; it must stand before kernel-netlink.
-  load = random nonce openssl sha2 hmac kdf drbg pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec \
-kernel-netlink socket-default updown vici
+  load = random nonce openssl sha2 hmac kdf drbg pem pkcs1 pkcs8 x509 revocation constraints pubkey curl \
+kernel-libipsec kernel-netlink socket-default updown vici
   plugins {{
     vici {{
       socket = unix://{socket}
@@ -139,9 +139,15 @@ def start_daemon(host: Host) -> subprocess.Popen[bytes]:
 
 
 def write_settings(
-    host: Host, other: Host, der: bytes, key: ec.EllipticCurvePrivateKey, *, initiator: bool = False
+    host: Host,
+    other: Host,
+    der: bytes,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    initiator: bool = False,
+    authority: str = "",
 ) -> Path:
-    """`ipsec.toml` of a host with its certificate and key."""
+    """`ipsec.toml` of a host with its certificate and key; `authority` is what its section of this name holds."""
     (host.directory / "own.cer").write_text(encode_pem("CERTIFICATE", der))
     key_file = host.directory / "own.key.pem"
     key_file.write_bytes(
@@ -166,6 +172,7 @@ local_ts = ["{host.inner}/32"]
 remote_ts = ["{other.inner}/32"]
 esp_proposals = ["aes128gcm16-ecp256"]
 """
+        + (f"\n[authority]\n{authority}" if authority else "")
     )
     return path
 

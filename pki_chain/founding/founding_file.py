@@ -47,6 +47,7 @@ _LEDGER_KEYS: Final = frozenset(
         "directory",
         "certificate_registry",
         "identity_registry",
+        "trust_list",
         "code_hashes",
         "libraries",
         "founding_block",
@@ -77,6 +78,7 @@ def store_founding(path: Path, deployment: Deployment) -> None:
             "directory": file.directory,
             "certificate_registry": file.certificate_registry,
             "identity_registry": file.identity_registry,
+            "trust_list": file.trust_list,
             "code_hashes": {name: "0x" + value.hex() for name, value in sorted(file.code_hashes.items())},
             "libraries": dict(sorted(deployment.libraries.items())),
             "founding_block": file.founding_block,
@@ -109,6 +111,7 @@ def load_founding(path: Path, endpoints: tuple[str, ...]) -> Deployment:
     located = {
         "CertificateRegistry": ledger.address("certificate_registry"),
         "IdentityRegistry": ledger.address("identity_registry"),
+        "TrustList": ledger.address("trust_list"),
     }
     missing = [name for name in REGISTRIES if name not in code_hashes]
     if missing:
@@ -123,6 +126,7 @@ def load_founding(path: Path, endpoints: tuple[str, ...]) -> Deployment:
             directory=directory,
             certificate_registry=located["CertificateRegistry"],
             identity_registry=located["IdentityRegistry"],
+            trust_list=located["TrustList"],
             code_hashes=MappingProxyType(code_hashes),
             endpoints=endpoints,
             founding_block=ledger.integer("founding_block"),

@@ -25,8 +25,11 @@ from pki_chain.chain.founding import (
     space_value,
 )
 from pki_chain.errors import InputError
+from pki_chain.founding.authority_terms import load_authority_certificate, parse_scope, parse_until
 from pki_chain.founding.founders import parse_space
 from pki_chain.founding.member_file import load_member_plan
+from pki_chain.x509.authority import parse_authority
+from pki_chain.x509.errors import AuthorityRefusedError
 
 
 class ProposalKind(IntEnum):
@@ -45,6 +48,8 @@ class ProposalKind(IntEnum):
     SET_DIRECTORY = 11
     HOLD_CERTIFICATE = 12
     RELEASE_CERTIFICATE = 13
+    TRUST_ROOT = 14
+    WITHDRAW_AUTHORITY = 15
 
     @property
     def label(self) -> str:
@@ -60,7 +65,7 @@ def encode_content(kind: ProposalKind, arguments: Sequence[str]) -> bytes:
     try:
         types, values = build(*arguments)
         return encode(types, values)
-    except InputError:
+    except (InputError, AuthorityRefusedError):
         raise  # names its file and key already
     except (ValueError, TypeError, KeyError, EncodingError, OSError) as error:
         raise InputError(
@@ -115,6 +120,14 @@ def _admit(file: str) -> tuple[list[str], list[Any]]:
     return [MEMBER_TYPE], [load_member_plan(Path(file)).value()]
 
 
+def _root(member: str, file: str, scope: str, until: str) -> tuple[list[str], list[Any]]:
+    der = load_authority_certificate(Path(file))
+    authority = parse_authority(der)
+    if not authority.is_self_issued:
+        raise InputError(f"{file} is not a root: its issuer is another CA, which publishes it (`tally ca publish`)")
+    return ["uint16", "bytes", "uint8", "uint40"], [int(member), der, int(parse_scope(scope)), parse_until(until)]
+
+
 def _load(file: str) -> dict[str, Any]:
     content = json.loads(Path(file).read_text(encoding="utf-8"))
     if not isinstance(content, dict):
@@ -144,6 +157,8 @@ _BUILDERS: Mapping[ProposalKind, tuple[str, Callable[..., tuple[list[str], list[
         ProposalKind.SET_DIRECTORY: ("NAME ADDRESS CODE-HASH", _directory),
         ProposalKind.HOLD_CERTIFICATE: ("CERTIFICATE-ID REASON", _hash_and_reason),
         ProposalKind.RELEASE_CERTIFICATE: ("CERTIFICATE-ID", _hash),
+        ProposalKind.TRUST_ROOT: ("MEMBER FILE SCOPE,SCOPE,... UNTIL", _root),
+        ProposalKind.WITHDRAW_AUTHORITY: ("AUTHORITY-ID REASON", _hash_and_reason),
     }
 )
 

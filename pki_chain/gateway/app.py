@@ -9,6 +9,7 @@ from flask import Flask, Response, request
 
 from pki_chain.config import MemberConfig
 from pki_chain.gateway import problems
+from pki_chain.gateway.authorities import authorities
 from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
@@ -30,10 +31,13 @@ _ROUTE_OF: Final = {
     "proofs.proof": "proof",
     "submissions.submit": "submit",
     "submissions.submission": "submission",
+    "authorities.listed": "list",
+    "authorities.authority": "lookup",
     "relying.ocsp": "ocsp",
     "relying.ocsp_in_path": "ocsp",
     "relying.crls": "crl",
     "relying.crl": "crl",
+    "relying.authority_crl": "crl",
     "relying.signers": "bundle",
     "relying.manifest": "bundle",
     "relying.bundle": "bundle",
@@ -53,7 +57,17 @@ def create_app(config: MemberConfig, clock: Clock = time.time) -> Flask:
     parts = Services.build(config, clock)
     app.extensions[EXTENSION] = parts
     problems.register(app)
-    for blueprint in (certificates, proofs, submissions, orders, registers, relying, identities, operations):
+    for blueprint in (
+        certificates,
+        proofs,
+        submissions,
+        orders,
+        registers,
+        relying,
+        identities,
+        authorities,
+        operations,
+    ):
         app.register_blueprint(blueprint)
 
     @app.after_request

@@ -168,5 +168,6 @@ def _certificate_content(record: CertificateRecord, block_time: int) -> dict[str
         "not_before": record.not_before,
         "not_after": record.facts.not_after,
         "owner": record.owner,
+        "authority": None if record.authority is None else "0x" + record.authority.hex(),
         "status": status_content(derive_status(record.facts, block_time)),
     }

@@ -15,11 +15,22 @@ from typing import Final
 
 from pki_chain.errors import StaleError, TallyError
 from pki_chain.gateway.freshness import Freshness, Moment
+from pki_chain.gateway.signers import (
+    SELF_SIGNED,
+    Issuer,
+    Signers,
+    issuer_of,
+    one_issuer,
+    serial_of,
+    status_of_authority,
+)
+from pki_chain.index.authority_records import AuthorityRecord
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.errors import NotReadyError
 from pki_chain.index.queries import ReadModel, facts_of
 from pki_chain.ports import Status
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
+from pki_chain.status.delegated_key import NotDelegatedError
 from pki_chain.status.encoding import object_identifier
 from pki_chain.status.ocsp import (
     ResponseStatus,
@@ -30,7 +41,7 @@ from pki_chain.status.ocsp import (
     is_about,
 )
 from pki_chain.status.ocsp_request import NONCE, CertId, OcspRequest, OcspRequestError, parse_ocsp_request
-from pki_chain.status.status_key import StatusKeys
+from pki_chain.status.status_key import StatusKey
 from pki_chain.x509.der import OCTET_STRING
 
 MEDIA_TYPE: Final = "application/ocsp-response"
@@ -55,13 +66,23 @@ class OcspAnswer:
     cache_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said about one certificate of an issuer, as of a block of this time."""
+
+    content: bytes
+    issuer: Issuer
+    block_time: int
+    key_hash: bytes
+
+
 class OcspAnswers:
     """Answers from one read model. Safe for threads."""
 
-    def __init__(self, read_model: ReadModel, freshness: Freshness, keys: StatusKeys) -> None:
+    def __init__(self, read_model: ReadModel, freshness: Freshness, signers: Signers) -> None:
         self._read_model = read_model
         self._freshness = freshness
-        self._keys = keys
+        self._signers = signers
 
     def answer(self, content: bytes) -> OcspAnswer:
         """The answer to a request, an error of OCSP included: it always has one."""
@@ -69,28 +90,38 @@ class OcspAnswers:
             request = parse_ocsp_request(content)
             with self._read_model.snapshot():
                 moment = self._freshness.moment()
-                singles = [self.single(each, moment) for each in request.certificates]
-            return self.sign(request, singles, moment)
+                said = [self.say(each, moment) for each in request.certificates]
+                key = self.key(request, said)
+            return self.sign(request, said, moment, key)
         except TallyError as error:
             return failure_of(error)
 
-    def sign(self, request: OcspRequest, singles: Sequence[bytes], moment: Moment) -> OcspAnswer:
-        """The answer of these. Raises `NoStatusKeyError`."""
+    def key(self, request: OcspRequest, said: Sequence[Said]) -> StatusKey:
+        """The key that may sign all this. Raises `NoStatusKeyError`, `NotDelegatedError`."""
+        issuer = one_issuer(each.issuer for each in said)
+        return self._signers.for_ocsp(issuer, request.certificates[0], int(self._freshness.now()))
+
+    def sign(self, request: OcspRequest, said: Sequence[Said], moment: Moment, key: StatusKey) -> OcspAnswer:
+        """The answer of these."""
         now = int(self._freshness.now())
-        answer = encode_response(self._keys.signer(now), now, singles, request.nonce)
+        answer = encode_response(key, now, [each.content for each in said], request.nonce)
         return OcspAnswer(answer, 0 if request.nonce is not None else moment.cache_s)
 
-    def single(self, certificate: CertId, moment: Moment) -> bytes:
-        """What is said about one certificate as of a moment, in DER; the caller holds the snapshot."""
-        sha256, status = self._status(certificate, moment.block.time)
+    def say(self, certificate: CertId, moment: Moment) -> Said:
+        """What is said about one certificate as of a moment; the caller holds the snapshot."""
+        named = self._signers.named(certificate)
+        sha256, status = self._status(certificate, named, moment.block.time)
         this_update = min(moment.block.time, int(self._freshness.now()))
-        return encode_single(
+        content = encode_single(
             SingleResponse(certificate, sha256, status, this_update, moment.block.time + moment.cut_off_s)
         )
+        return Said(content, issuer_of(named[0]) if named else SELF_SIGNED, moment.block.time, certificate.key_hash)
 
-    def _status(self, certificate: CertId, block_time: int) -> tuple[bytes | None, CertificateStatus]:
+    def _status(
+        self, certificate: CertId, named: Sequence[AuthorityRecord], block_time: int
+    ) -> tuple[bytes | None, CertificateStatus]:
         """SHA-256 of the DER, and status. Where several certificates have one CertID, which only their own maker can
-        bring about, the worst of them."""
+        bring about, the worst of them. `named` is the CA that it names; then the certificate may be a CA's too."""
         if not certificate.is_understood:
             return None, UNKNOWN
         found = [
@@ -98,25 +129,25 @@ class OcspAnswers:
             for issuer, sha256, *facts in self._read_model.cert_id_rows(certificate.key_hash, certificate.serial)
             if is_about(certificate, issuer)
         ]
+        if named:
+            below = self._signers.below(named)
+            found += [
+                (each.sha256, status_of_authority(each, block_time))
+                for each in below
+                if serial_of(each) == certificate.serial
+            ]
         bad = [each for each in found if each[1].state is not Status.VALID]
         return bad[0] if bad else found[0] if found else (None, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
-class _Single:
-    """What was said about one certificate, as of a block of this time."""
-
-    content: bytes
-    block_time: int
-    key_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class _Signed:
-    """An answer without nonce; it holds as long as all that it says does."""
+    """An answer without nonce; it holds as long as all that it says does, and its key may sign."""
 
     content: bytes
-    singles: tuple[tuple[bytes, _Single], ...]
+    request: OcspRequest
+    said: tuple[Said, ...]
+    key: StatusKey
 
 
 class OcspCache:
@@ -130,10 +161,11 @@ class OcspCache:
         self._read_model = read_model
         self._change_log = change_log
         self._freshness = freshness
-        self._singles: dict[bytes, _Single] = {}
+        self._singles: dict[bytes, Said] = {}
         self._by_key: dict[bytes, set[bytes]] = {}
         self._signed: dict[bytes, _Signed] = {}
         self._read: dict[bytes, tuple[CertId, ...]] = {}
+        self._delegated: dict[Issuer, StatusKey] = {}
         self._version = -1
         self._position = -1
         self._moment: Moment | None = None
@@ -143,17 +175,18 @@ class OcspCache:
         try:
             moment = self._look()
             signed = self._signed.get(content)
-            if signed is not None and all(self._holds(encoded, single) for encoded, single in signed.singles):
+            if signed is not None and self._is_current(signed):
                 return OcspAnswer(signed.content, moment.cache_s)
             request = self._parse(content)
-            singles = tuple((each.encoded, self._single(each, moment)) for each in request.certificates)
-            answer = self._answers.sign(request, [single.content for _, single in singles], moment)
+            said = tuple(self._say(each, moment) for each in request.certificates)
+            key = self._key(request, said)
+            answer = self._answers.sign(request, said, moment, key)
         except TallyError as error:
             return failure_of(error)
         if request.nonce is None:
             if len(self._signed) >= _MAX_KEPT:
                 del self._signed[next(iter(self._signed))]
-            self._signed[content] = _Signed(answer.content, singles)
+            self._signed[content] = _Signed(answer.content, request, said, key)
         return answer
 
     def _parse(self, content: bytes) -> OcspRequest:
@@ -176,24 +209,40 @@ class OcspCache:
             self._read[before] = certificates
         return OcspRequest(certificates, content[place + 4 :])
 
-    def _holds(self, encoded: bytes, single: _Single) -> bool:
+    def _is_current(self, signed: _Signed) -> bool:
+        asked = signed.request.certificates
+        return (
+            all(self._holds(each.encoded, said) for each, said in zip(asked, signed.said, strict=True))
+            and self._key(signed.request, signed.said) is signed.key
+        )
+
+    def _key(self, request: OcspRequest, said: tuple[Said, ...]) -> StatusKey:
+        """As `OcspAnswers.key`; what delegations say is looked at once a block."""
+        issuer = one_issuer(each.issuer for each in said)
+        key = self._delegated.get(issuer)
+        if key is None or self._freshness.now() >= key.ends:
+            key = self._answers.key(request, said)
+            if issuer != SELF_SIGNED:
+                self._delegated[issuer] = key
+        return key
+
+    def _holds(self, encoded: bytes, single: Said) -> bool:
         return self._singles.get(encoded) is single and self._freshness.now() - single.block_time < _KEPT_S
 
-    def _single(self, certificate: CertId, moment: Moment) -> _Single:
+    def _say(self, certificate: CertId, moment: Moment) -> Said:
         kept = self._singles.get(certificate.encoded)
         if kept is not None and self._holds(certificate.encoded, kept):
             return kept
         with self._read_model.snapshot():  # a block may have come since the look; then what is said is of that one
             if self._read_model.version() != self._version:
                 moment = self._freshness.moment()
-            content = self._answers.single(certificate, moment)
+            said = self._answers.say(certificate, moment)
         while len(self._singles) >= _MAX_KEPT:
             self._forget(next(iter(self._singles)))
         self._forget(certificate.encoded)
-        made = _Single(content, moment.block.time, certificate.key_hash)
-        self._singles[certificate.encoded] = made
+        self._singles[certificate.encoded] = said
         self._by_key.setdefault(certificate.key_hash, set()).add(certificate.encoded)
-        return made
+        return said
 
     def _look(self) -> Moment:
         """The moment now; what is kept and no longer true is dropped. Raises as `Freshness.moment`."""
@@ -208,6 +257,7 @@ class OcspCache:
             elif position > self._position and self._singles:
                 changed = self._change_log.changed_keys(self._position, _MAX_CHANGES)
                 self._drop(changed) if len(changed) < _MAX_CHANGES else self._drop_all()
+        self._delegated.clear()
         self._version, self._position, self._moment = version, position, moment
         return moment
 
@@ -239,6 +289,8 @@ def failure_of(error: TallyError) -> OcspAnswer:
     """What OCSP says of a failure: nothing of it may be cached."""
     if isinstance(error, OcspRequestError):
         status = ResponseStatus.MALFORMED_REQUEST
+    elif isinstance(error, NotDelegatedError):
+        status = ResponseStatus.UNAUTHORIZED
     elif isinstance(error, StaleError | NotReadyError):
         status = ResponseStatus.TRY_LATER
     else:

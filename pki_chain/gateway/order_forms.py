@@ -10,6 +10,7 @@ from pki_chain.chain.calls import Call, Calls
 from pki_chain.gateway.identity_orders import IDENTITY_ORDERS
 from pki_chain.gateway.problems import EnvelopeError
 from pki_chain.gateway.strict_json import MAX_INTEGER, JsonObject
+from pki_chain.gateway.trust_orders import TRUST_ORDERS
 from pki_chain.ports import HoldKind, LotTerms, NameRange, RangeKind, Role
 
 MAX_TBS_HASHES: Final = 200
@@ -176,6 +177,6 @@ FORMS: Final[Mapping[str, OrderForm]] = {
     "propose": OrderForm(("kind", "content", "nonce", *_BY), _propose),
     "vote": OrderForm(("proposal", "content_hash", "support", *_BY), _vote),
     "execute": OrderForm(("proposal", "content"), _execute),
-    **{kind: OrderForm(*form) for kind, form in IDENTITY_ORDERS.items()},
+    **{kind: OrderForm(*form) for kind, form in (*IDENTITY_ORDERS.items(), *TRUST_ORDERS.items())},
 }
 """Fields of each order, and the call that it becomes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from flask import Blueprint, Response, request
 
+from pki_chain.errors import NotFoundError
 from pki_chain.gateway import crl_answers
 from pki_chain.gateway.answers import json_answer, require_member, state_answer
 from pki_chain.gateway.bundle_answers import MEDIA_TYPES, certificate_content, read_scope, render
@@ -19,6 +21,7 @@ from pki_chain.status.ocsp_request import OcspRequestError
 
 relying = Blueprint("relying", __name__)
 
+_AUTHORITY: Final = re.compile(r"[0-9a-f]{64}")
 JOSE: Final = "application/jose"
 _LARGEST: Final = 1 << 53
 
@@ -58,6 +61,21 @@ def crl(profile: int, part: int, parts: int) -> Response:
     _require_known("base")
     base = _whole_number("base", _LARGEST) if "base" in request.args else None
     content = services().crl_answers.answer(CrlScope(profile, part, parts), base)
+    response = Response(content, 200, content_type=crl_answers.MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@relying.get("/crl/<authority>.crl")
+def authority_crl(authority: str) -> Response:
+    """The list of one CA, by its id on the trust list, full, or the delta to a base."""
+    _require_known("base")
+    base = _whole_number("base", _LARGEST) if "base" in request.args else None
+    if not _AUTHORITY.fullmatch(authority):
+        raise NotFoundError(
+            "A CA's list is named by its id: 64 lower-case hexadecimal digits, as /v1/authorities has it."
+        )
+    content = services().authority_lists.answer(bytes.fromhex(authority), base)
     response = Response(content, 200, content_type=crl_answers.MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response

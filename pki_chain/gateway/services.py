@@ -15,6 +15,7 @@ from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import ConsortiumFile, MemberConfig
 from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.audit import AuditLog
+from pki_chain.gateway.authority_lists import AuthorityLists
 from pki_chain.gateway.bundle_answers import BundleAnswers
 from pki_chain.gateway.crl_answers import CrlAnswers
 from pki_chain.gateway.freshness import Clock, Freshness
@@ -23,12 +24,15 @@ from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.ocsp_answers import OcspAnswers
 from pki_chain.gateway.places import Places
 from pki_chain.gateway.rate_limit import RateLimit
+from pki_chain.gateway.signers import Signers
 from pki_chain.gateway.status_answers import StatusAnswers
 from pki_chain.gateway.submission_answers import SubmissionAnswers
 from pki_chain.gateway.submission_envelope import EnvelopeJudge, SubmissionEnvelope
+from pki_chain.index.authorities import Authorities
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Address
+from pki_chain.status.delegated_key import DelegatedKeys
 from pki_chain.status.status_key import StatusKeys
 from tally_service.key_token import KeyToken
 
@@ -37,6 +41,7 @@ INBOX_FILE: Final = "inbox.sqlite"
 OUTBOX_FILE: Final = "outbox.sqlite"
 AUDIT_FILE: Final = "audit.jsonl"
 STATUS_KEYS: Final = "status-keys"
+DELEGATED_KEYS: Final = "delegated-keys"
 EXTENSION: Final = "tiger-tally"
 
 LEDGER_PLACES: Final = 4
@@ -63,6 +68,7 @@ class Services:
     status_answers: StatusAnswers
     ocsp_answers: OcspAnswers
     crl_answers: CrlAnswers
+    authority_lists: AuthorityLists
     bundle_answers: BundleAnswers
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
@@ -82,6 +88,7 @@ class Services:
         read_model = ReadModel(data / INDEX_FILE)
         freshness = Freshness(read_model, clock)
         change_log, status_keys = ChangeLog(read_model), open_status_keys(config)
+        signers = Signers(Authorities(read_model), status_keys, open_delegated_keys(config))
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
         places = Places(LEDGER_PLACES)
@@ -105,8 +112,9 @@ class Services:
             change_log=change_log,
             status_keys=status_keys,
             status_answers=StatusAnswers(read_model, freshness),
-            ocsp_answers=OcspAnswers(read_model, freshness, status_keys),
+            ocsp_answers=OcspAnswers(read_model, freshness, signers),
             crl_answers=CrlAnswers(read_model, change_log, freshness, status_keys),
+            authority_lists=AuthorityLists(read_model, change_log, freshness, signers),
             bundle_answers=BundleAnswers(read_model, change_log, freshness, status_keys, consortium.founding_hash),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
@@ -147,6 +155,12 @@ def open_status_keys(config: MemberConfig) -> StatusKeys:
     if gateway.pkcs11_module is not None and gateway.pkcs11_pin_file is not None:
         token = KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
     return StatusKeys(gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file), token)
+
+
+def open_delegated_keys(config: MemberConfig) -> DelegatedKeys:
+    """The keys that CAs let sign for them; read when they are needed."""
+    passphrase = partial(load_passphrase, config.keystore.passphrase_file)
+    return DelegatedKeys(config.gateway.data / DELEGATED_KEYS, passphrase)
 
 
 def load_token(config: MemberConfig) -> bytes | None:

@@ -12,7 +12,11 @@ from pki_chain.x509.errors import CertificateRefusedError
 
 @dataclass(frozen=True, slots=True)
 class CertificateRow:
-    """Look-up values. `serial` is lower-case hexadecimal without leading zeros; `names` are (kind, value) pairs."""
+    """Look-up values. `serial` is lower-case hexadecimal without leading zeros; `names` are (kind, value) pairs.
+
+    The key's digests are of a self-signed certificate's own key. `authority_key_identifier` is that of a certificate
+    that a CA issued, None for a self-signed one.
+    """
 
     sha256: bytes
     spki_sha256: bytes | None
@@ -23,6 +27,7 @@ class CertificateRow:
     not_before: int
     not_after: int
     names: tuple[tuple[str, str], ...]
+    authority_key_identifier: bytes | None = None
 
 
 def read_key_bits(spki: bytes) -> bytes:
@@ -43,11 +48,14 @@ def read_certificate(der: bytes) -> CertificateRow:
     return CertificateRow(
         sha256=sha256,
         spki_sha256=certificate.spki_hash,
-        key_sha1=hashlib.sha1(key, usedforsecurity=False).digest(),
-        key_sha256=hashlib.sha256(key).digest(),
+        key_sha1=hashlib.sha1(key, usedforsecurity=False).digest() if certificate.is_self_signed else None,
+        key_sha256=hashlib.sha256(key).digest() if certificate.is_self_signed else None,
         issuer=certificate.issuer,
         serial=format(certificate.serial_number, "x"),
         not_before=certificate.not_before,
         not_after=certificate.not_after,
         names=tuple(((name.kind.name or "").lower(), name.text) for name in certificate.names),
+        authority_key_identifier=None
+        if certificate.is_self_signed
+        else certificate.extensions.authority_key_identifier,
     )

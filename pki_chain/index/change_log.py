@@ -22,8 +22,9 @@ _CHANGE: Final = (
 _CHANGED: Final = "SELECT 1 FROM changes x JOIN certificates c ON c.id = x.certificate JOIN batches b ON b.id = c.batch"
 _LISTED: Final = (
     "SELECT c.issuer, c.serial, c.told, c.reason, c.changed_at, coalesce(k.reason, 0), coalesce(k.blocked_at, 0),"
-    " c.state, c.spki_sha256, c.not_after"
+    " c.state, c.spki_sha256, c.not_after, coalesce(a.reason, 0), coalesce(a.withdrawn_at, 0)"
     " FROM certificates c LEFT JOIN key_blocks k ON k.spki_sha256 = c.spki_sha256"
+    " LEFT JOIN authorities a ON a.id = c.authority"
 )
 
 
@@ -159,6 +160,22 @@ class ChangeLog:
         for row in rows:
             yield _listing(row)
 
+    def listed_under(self, authority: bytes) -> Iterator[Listing]:
+        """Held and revoked certificates that a CA issued, those of every profile."""
+        for state in LISTED:
+            for row in self._read_model.rows(f"{_LISTED} WHERE c.authority = ? AND c.told = ?", (authority, state)):
+                yield _listing(row)
+
+    def listed_under_since(self, authority: bytes, after: int) -> Iterator[Listing]:
+        """Certificates that a CA issued, changed after a position, that are or were on its list."""
+        rows = self._read_model.rows(
+            f"{_LISTED} WHERE c.authority = ?"  # noqa: S608 - constants
+            " AND c.id IN (SELECT certificate FROM changes WHERE position > ? AND kind <> 'published')",
+            (authority, after),
+        )
+        for row in rows:
+            yield _listing(row)
+
     def live(self, scope: BundleScope, limit: int) -> tuple[LiveCertificate, ...]:
         """Valid certificates of a scope in the order of their SHA-256, at most so many."""
         where, values = _scope(scope)
@@ -205,8 +222,9 @@ def _scope(scope: BundleScope) -> tuple[str, tuple[object, ...]]:
 
 
 def _listing(row: tuple[Any, ...]) -> Listing:
-    """Reason and time as `derive_status` has them: the certificate's own revocation, then its key's, then a hold."""
-    issuer, serial, told, reason, changed_at, key_reason, blocked_at, state, spki_sha256, _ = row
+    """Reason and time as `derive_status` has them: the certificate's own revocation, its key's, its CA's withdrawal,
+    a hold."""
+    issuer, serial, told, reason, changed_at, key_reason, blocked_at, state, spki_sha256, _, *withdrawal = row
     if told == Status.REVOKED and state != Status.REVOKED:
-        reason, changed_at = key_reason, blocked_at
+        reason, changed_at = (key_reason, blocked_at) if blocked_at else withdrawal
     return Listing(issuer, serial, spki_sha256, told in LISTED, reason if told != Status.HELD else 6, changed_at)

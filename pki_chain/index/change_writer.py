@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from pki_chain import ports
+from pki_chain.index.authority_projection import BELOW
 from pki_chain.index.queries import FACTS, FACTS_FROM, facts_of
 from pki_chain.ports import Block, LoggedEvent, Status
 from pki_chain.status.certificate_status import CertificateStatus, derive_status
@@ -88,6 +89,8 @@ def _questions(events: Sequence[LoggedEvent]) -> Iterator[tuple[str, bytes | int
                 yield "c.id = ?", identity
             case ports.KeyBlocked(spki_hash=spki_hash):
                 yield "c.spki_sha256 = ?", spki_hash
+            case ports.AuthorityWithdrawn(authority=authority):
+                yield f"c.authority IN ({BELOW})", authority
             case _:
                 pass
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from pki_chain import ports
+from pki_chain.index.authority_projection import AuthorityProjection
 from pki_chain.index.certificate_row import CertificateRow, read_certificate
 from pki_chain.index.errors import MissingEventsError
 from pki_chain.index.identity_projection import IdentityProjection
@@ -75,6 +76,7 @@ class Projection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._identities = IdentityProjection(connection)
+        self._authorities = AuthorityProjection(connection)
         self._handlers: Final[dict[type, Callable[[Any, Block, LoggedEvent], None]]] = {
             ports.MemberChanged: self._member,
             ports.AccountChanged: self._account,
@@ -97,6 +99,7 @@ class Projection:
             ports.CertificateRevoked: self._revoked,
             ports.KeyBlocked: self._key_blocked,
             **self._identities.handlers,
+            **self._authorities.handlers,
         }
 
     def apply(self, event: LoggedEvent, block: Block) -> None:
@@ -252,12 +255,18 @@ class Projection:
             self._connection.execute("UPDATE lots SET used = used + 1 WHERE id = ?", (lot,))
         flags, hold_counter, reason, emergency_until, told = (0, 0, 0, 0, 0) if before is None else before[1:]
         read = read_certificate(content.der)
+        issuer = None
+        if read.authority_key_identifier is not None:
+            issuer = self._authorities.issuer_of(read.issuer or b"", read.authority_key_identifier)
+            flags |= HoldFlag.CA_ISSUED
+        authority, key_sha1, key_sha256 = issuer or (None, read.key_sha1, read.key_sha256)
         row: dict[str, object] = {
             "id": content.certificate,
             "sha256": read.sha256,
             "spki_sha256": read.spki_sha256,
-            "key_sha1": read.key_sha1,
-            "key_sha256": read.key_sha256,
+            "authority": authority,
+            "key_sha1": key_sha1,
+            "key_sha256": key_sha256,
             "issuer": read.issuer,
             "serial": read.serial,
             "not_before": read.not_before,

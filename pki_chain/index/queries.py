@@ -46,10 +46,11 @@ MAX_FOUND: Final = 100
 FACTS: Final = (
     "c.state, c.flags, c.hold_counter, c.reason, c.changed_at, c.emergency_until, c.not_after, c.profile, c.lot,"
     " c.batch, c.entry, b.accepted, b.rejected, b.submitted_at, b.window_end, b.decided_at,"
-    " coalesce(k.reason, 0), coalesce(k.blocked_at, 0)"
+    " coalesce(k.reason, 0), coalesce(k.blocked_at, 0), coalesce(a.reason, 0), coalesce(a.withdrawn_at, 0)"
 )
 FACTS_FROM: Final = (
     " FROM certificates c JOIN batches b ON b.id = c.batch LEFT JOIN key_blocks k ON k.spki_sha256 = c.spki_sha256"
+    " LEFT JOIN authorities a ON a.id = c.authority"
 )
 _STATUS: Final = (
     f"SELECT h.number, h.time, h.hash, h.fault, p.age_bound_s, p.cut_off_s, found.*"  # noqa: S608 - constants only
@@ -57,7 +58,8 @@ _STATUS: Final = (
     f" LEFT JOIN (SELECT c.id, {FACTS}{FACTS_FROM} WHERE c.sha256 = ?) found"
 )
 _CERTIFICATE: Final = (
-    f"SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, {FACTS}{FACTS_FROM}"
+    "SELECT c.id, c.sha256, c.der, c.spki_sha256, c.issuer, c.serial, c.not_before, b.lot_owner, c.authority,"
+    f" {FACTS}{FACTS_FROM}"
 )
 _BATCH: Final = (
     "SELECT id, digest, station, profile, lot, nonce, deadline, station_member, lot_owner, electorate, k, n, count,"
@@ -125,7 +127,7 @@ class ReadModel:
 
     def cert_id_rows(self, key_digest: bytes, serial: str) -> list[tuple[Any, ...]]:
         """Certificates as OCSP names them: by SHA-1 (20 octets) or SHA-256 of the issuer's key bits, and the serial
-        number in hexadecimal. A self-signed certificate's issuer is itself.
+        number in hexadecimal. A self-signed certificate's issuer is itself; `Authorities.of_key` has the CAs.
 
         Columns: issuer (DER of the Name), SHA-256 of the DER, then those that `facts_of` takes.
         """
@@ -375,7 +377,8 @@ class ReadModel:
             not_before=row[6],
             owner=row[7],
             names=tuple((kind, value) for kind, value in names),
-            facts=facts_of(row[8:]),
+            authority=None if row[8] is None else CertificateId(row[8]),
+            facts=facts_of(row[9:]),
         )
 
     def _connection(self) -> sqlite3.Connection:

@@ -97,7 +97,10 @@ class EntryRecord:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
-    """A certificate with everything that its status follows from. `serial` is lower-case hexadecimal."""
+    """A certificate with everything that its status follows from.
+
+    `serial` is lower-case hexadecimal, `authority` the CA that issued it, None for a self-signed one.
+    """
 
     id: CertificateId
     sha256: bytes
@@ -108,6 +111,7 @@ class CertificateRecord:
     not_before: int
     owner: int
     names: tuple[tuple[str, str], ...]
+    authority: CertificateId | None
     facts: CertificateFacts
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     # `fault` is set once the ledger contradicted what is stored: then nobody answers until a rebuild.
@@ -115,7 +115,9 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
             "id": bytes,
             "sha256": bytes,
             "spki_sha256": bytes,
-            # Of the key's bits alone, as OCSP names an issuer's key (RFC 6960 §4.1.1).
+            # The CA that issued it, as it stood then; NULL for a self-signed one.
+            "authority": bytes,
+            # Of the bits of the issuer's key alone, as OCSP names it (RFC 6960 §4.1.1).
             "key_sha1": bytes,
             "key_sha256": bytes,
             "issuer": bytes,
@@ -141,6 +143,46 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     "changes": ({"position": int, "kind": str, "certificate": bytes, "reason": int}, "position"),
     "names": ({"certificate": bytes, "kind": str, "value": str}, ("certificate", "kind", "value")),
     "key_blocks": ({"spki_sha256": bytes, "reason": int, "by_proof": int, "blocked_at": int}, "spki_sha256"),
+    # Roots and issuing CAs; `number` counts them. `withdrawn_at` and `reason` are also a parent's.
+    "authorities": (
+        {
+            "id": bytes,
+            "number": int,
+            "member": int,
+            "parent": bytes,
+            "scope": int,
+            "trusted_from": int,
+            "trusted_until": int,
+            "path_length": int,
+            "der": bytes,
+            "sha256": bytes,
+            "subject": bytes,
+            "key_identifier": bytes,
+            "spki_sha256": bytes,
+            "key_sha1": bytes,
+            "key_sha256": bytes,
+            "published_at": int,
+            "withdrawn_at": int,
+            "reason": int,
+        },
+        "id",
+    ),
+    "delegations": (
+        {
+            "id": bytes,
+            "authority": bytes,
+            "kind": int,
+            "der": bytes,
+            "sha256": bytes,
+            "spki_sha256": bytes,
+            "not_before": int,
+            "not_after": int,
+            "published_at": int,
+            "withdrawn_at": int,
+            "reason": int,
+        },
+        "id",
+    ),
     # People's identities; next_* is the key of a waiting replacement, next_x NULL where none waits.
     "identities": (
         {
@@ -205,6 +247,12 @@ INDEXES: Final = (
     ("certificates", ("not_after",), False),
     ("certificates", ("lot",), False),
     ("certificates", ("batch",), False),
+    ("certificates", ("authority", "told"), False),
+    ("authorities", ("subject", "key_identifier"), False),
+    ("authorities", ("parent",), False),
+    ("authorities", ("key_sha1",), False),
+    ("authorities", ("key_sha256",), False),
+    ("delegations", ("authority", "kind"), False),
     ("names", ("value",), False),
     ("identities", ("spki_sha256",), False),
     ("identity_keys", ("x",), True),

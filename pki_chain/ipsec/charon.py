@@ -17,8 +17,12 @@ import vici  # type: ignore[import-untyped]
 from vici.exception import CommandException, SessionException  # type: ignore[import-untyped]
 
 from pki_chain.errors import TallyError
+from pki_chain.ipsec.authority import IssuingAuthorities
 from pki_chain.ipsec.peer import PREFIX, Peer
 from pki_chain.ipsec.settings import CHILD, IpsecSettings
+
+ISSUED: Final = "tally_issued"
+"""The connection of all peers with CA-issued certificates."""
 
 SOCKET: Final = Path("/var/run/charon.vici")
 _TRIES: Final = 200
@@ -72,6 +76,52 @@ class Charon:
                 return
             time.sleep(_PAUSE_S)  # an SA in the middle of IKE_AUTH ends by itself, or is seen in the next round
         raise CharonError(f"the IKE daemon does not end the SAs of {name}: restart it")
+
+    def open_to_issued(self, settings: IpsecSettings, authority: IssuingAuthorities) -> None:
+        """Let everybody in whose certificate these CAs issued and who is not revoked. Raises `CharonError`."""
+        self.load_key(settings)
+        for certificate in authority.list_signers:
+            self._do("load_cert", {"type": "X509", "flag": "NONE", "data": certificate})
+        for number, certificate in enumerate(authority.certificates):
+            section: dict[str, Any] = {"cacert": certificate}
+            if authority.ocsp_uris:
+                section["ocsp_uris"] = list(authority.ocsp_uris)
+            self._do("load_authority", {f"{ISSUED}-{number}": section})
+        self._do("load_conn", {ISSUED: settings.connection_to_issued(authority)})
+
+    def is_open_to_issued(self) -> bool:
+        """Whether `open_to_issued` holds: a daemon that began anew knows nothing. Raises `CharonError`."""
+        return ISSUED in {name.decode() for name in self._do("get_conns").get("conns", ())}
+
+    def flush(self) -> None:
+        """Forget OCSP answers and revocation lists, which the daemon keeps until their end. Raises `CharonError`."""
+        for kind in ("OCSP_RESPONSE", "X509_CRL"):
+            self._do("flush_certs", {"type": kind})
+
+    def cut_issued(self, identities: Iterable[str] | None = None) -> int:
+        """End the SAs of peers that `open_to_issued` let in, of these identities or all; how many. Raises `CharonError`
+        when some are left in the end."""
+        wanted = None if identities is None else set(identities)
+        seen: set[bytes] = set()
+        for turn in range(_TRIES):
+            found = [each[ISSUED] for each in self._stream("list_sas", {"ike": ISSUED}) if ISSUED in each]
+            ended = [each for each in found if wanted is None or each.get("remote-id", b"").decode() in wanted]
+            if not turn:  # who is just coming was perhaps asked about before the event, and has no name yet
+                ended += [each for each in found if each not in ended and each["state"] != b"ESTABLISHED"]
+            elif not ended:
+                return len(seen)
+            seen |= {each["uniqueid"] for each in ended}
+            for each in ended:
+                number = each["uniqueid"].decode()
+                self._quietly_stream("terminate", {"ike-id": number, "force": "yes", "timeout": "-1"})
+            if turn:
+                time.sleep(_PAUSE_S)
+        raise CharonError("the IKE daemon does not end SAs of peers that are revoked: restart it")
+
+    def close_to_issued(self) -> int:
+        """Let nobody in by `open_to_issued` any more, and end the SAs of all; how many. Raises `CharonError`."""
+        self._quietly("unload_conn", {"name": ISSUED})
+        return self.cut_issued()
 
     def _quietly(self, command: str, argument: dict[str, Any]) -> None:
         """As `_do`, also where there is nothing to do it to."""

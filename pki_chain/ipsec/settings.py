@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from pki_chain.errors import ConfigurationError
+from pki_chain.ipsec.authority import IssuingAuthorities
 from pki_chain.ipsec.peer import Peer, parse_peer
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.pem import encode_pem
@@ -32,6 +33,7 @@ class IpsecSettings:
     key: str
     connection: Mapping[str, Any]
     child: Mapping[str, Any]
+    authority: IssuingAuthorities | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -40,9 +42,13 @@ class IpsecSettings:
             content = tomllib.loads(_read(path).decode("utf-8"))
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path} is not TOML: {error}. Correct it.") from error
+        authority = content.pop("authority", None)
+        if authority is not None and not isinstance(authority, dict):
+            raise ConfigurationError(f"{path}: [authority] must be a section.")
         if content.keys() != _SECTIONS or content["local"].keys() != _LOCAL:
             raise ConfigurationError(
-                f"{path} must have the sections local (with certificate and key), connection and child, and no others."
+                f"{path} must have the sections local (with certificate and key), connection and child,"
+                " perhaps authority, and no others."
             )
         if found := _OURS & content["connection"].keys():
             raise ConfigurationError(f"{path}: [connection] may not have {', '.join(sorted(found))}: peers decide it.")
@@ -56,18 +62,31 @@ class IpsecSettings:
         if key_path.exists() and key_path.stat().st_mode & 0o077:
             raise ConfigurationError(f"{key_path} can be read by others. Give it mode 0600.")
         key = _read(key_path).decode("ascii", "replace")
-        return cls(local, key, content["connection"], content["child"])
+        issuing = None if authority is None else IssuingAuthorities.read(path, authority)
+        return cls(local, key, content["connection"], content["child"], issuing)
 
     def connection_to(self, peer: Peer) -> Vici:
         """The connection with a peer, pinned to its one certificate."""
+        pinned = {"auth": "pubkey", "certs": [encode_pem("CERTIFICATE", peer.der)], "id": peer.identity}
+        return self._connection(pinned)
+
+    def connection_to_issued(self, authority: IssuingAuthorities) -> Vici:
+        """The connection with everybody whose certificate these CAs, and no others, issued."""
+        return self._connection(
+            {
+                "auth": "pubkey",
+                "cacerts": list(authority.certificates),
+                "id": authority.identity,
+                "revocation": authority.revocation,
+            }
+        )
+
+    def _connection(self, remote: Vici) -> Vici:
+        own = encode_pem("CERTIFICATE", self.local.der)
         return {
             **self.connection,
-            "local": {
-                "auth": "pubkey",
-                "certs": [encode_pem("CERTIFICATE", self.local.der)],
-                "id": self.local.identity,
-            },
-            "remote": {"auth": "pubkey", "certs": [encode_pem("CERTIFICATE", peer.der)], "id": peer.identity},
+            "local": {"auth": "pubkey", "certs": [own], "id": self.local.identity},
+            "remote": remote,
             "children": {CHILD: dict(self.child)},
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,8 +20,8 @@ from pki_chain.ipsec.settings import IpsecSettings
 from pki_chain.monitor.bundle_directory import CURRENT, BundleDirectory
 from pki_chain.x509.errors import CertificateRefusedError
 
-_ENDS: Final = frozenset({"held", "revoked", "superseded", "expired"})
-_PAGE: Final = 1_000
+ENDS: Final = frozenset({"held", "revoked", "superseded", "expired"})
+PAGE: Final = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,12 @@ class Feed(Protocol):
     """Where the change feed is read, such as `GatewayReader`."""
 
     def read_object(self, path: str, query: Mapping[str, object]) -> dict[str, Any]: ...
+
+
+class Pass(Protocol):
+    """Something else that is done at each look, such as `IssuedPeers`; how many peers it cut off."""
+
+    def look(self, now: float) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +94,40 @@ class PeerTable:
 class IpsecSync:
     """One pass after the other: feed, bundle, daemon."""
 
-    def __init__(self, table: PeerTable, bundle: BundleDirectory, directory: Path, feed: Feed) -> None:
-        """`directory` is the bundle's."""
+    def __init__(
+        self, table: PeerTable, bundle: BundleDirectory, directory: Path, feed: Feed, issued: Pass | None = None
+    ) -> None:
+        """`directory` is the bundle's; `issued` takes care of peers whose certificates CAs issued."""
         self._table = table
         self._bundle = bundle
         self._directory = directory
         self._feed = feed
+        self._issued = issued
         self._cursor = "now"
         self._block = 0
 
     def look(self, now: float) -> Outcome:
         """Bring the daemon up to date. Raises `CharonError`; `StorageError`. That gateways do not answer is no error
         until what they said is too old; then all peers are cut off."""
+        issued_cut = self._issued.look(now) if self._issued is not None else 0
         self._follow()
         try:
             self._bundle.look(now)
         except TallyError as error:
             log.warning("peers stay as they are for now: %s", error)
         # A gateway that lags behind the feed must not let in again whom the feed cut off.
-        return self._table.reconcile(self._certificates(), now, admit=self._bundle.block >= self._block)
+        outcome = self._table.reconcile(self._certificates(), now, admit=self._bundle.block >= self._block)
+        return replace(outcome, cut=outcome.cut + issued_cut)
 
     def _follow(self) -> None:
         """Cut off whom the feed names."""
         try:
             more = True
             while more:
-                page = self._feed.read_object("/v1/changes", {"after": self._cursor, "limit": _PAGE})
+                page = self._feed.read_object("/v1/changes", {"after": self._cursor, "limit": PAGE})
                 for change in page["changes"]:
                     self._block = max(self._block, int(change["block"]))
-                    if change["kind"] in _ENDS:
+                    if change["kind"] in ENDS:
                         self._table.cut(bytes.fromhex(change["sha256"]))
                 self._cursor, more = str(page["cursor"]), bool(page["more"])
         except (KeyError, TypeError, ValueError) as error:

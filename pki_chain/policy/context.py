@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pki_chain.ports import CertificateId, NameRange
+from pki_chain.x509.issuer import Issuer
 from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import CertificateRules, Profile
 
@@ -39,7 +40,10 @@ class SerialsInUse(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """One entry's circumstances. `block_time` is its submission's, `now` this validator's clock; both seconds (UTC)."""
+    """One entry's circumstances. `block_time` is its submission's, `now` this validator's clock; both seconds (UTC).
+
+    `issuers` are the CAs on the trust list then, for a profile of certificates that CAs issue.
+    """
 
     block_time: int
     now: int
@@ -48,7 +52,8 @@ class BatchContext:
     ranges: tuple[NameRange, ...]
     names_in_use: NamesInUse
     serials_in_use: SerialsInUse
+    issuers: tuple[Issuer, ...] = ()
 
     def certificate_rules(self) -> CertificateRules:
         """The part that the contract knows too."""
-        return CertificateRules(self.profile, self.organisation, self.ranges, self.block_time)
+        return CertificateRules(self.profile, self.organisation, self.ranges, self.block_time, self.issuers)

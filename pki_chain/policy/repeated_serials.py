@@ -1,6 +1,6 @@
 """A serial number stands once under an issuer's name, so that issuer and serial name one certificate.
 
-Source: RFC 5280 §4.1.2.2. All devices of a member share its name as issuer.
+Source: RFC 5280 §4.1.2.2. All self-signed devices of a member share its name as issuer; what a CA issued has the CA's.
 """
 
 from __future__ import annotations

@@ -117,6 +117,12 @@ def read_facts(identity: Identity, word: Word) -> CertificateFacts | None:
     slot = word(certificate_slot)
     if slot == 0:
         return None
+    if _bits(slot, 8, 8) & HoldFlag.CA_ISSUED:
+        raise ProofRefusedError(
+            Refusal.UNKNOWN_RECORD,
+            "a CA issued this certificate, and a proof of the registry does not show whether that CA was withdrawn. Ask"
+            " a gateway, or use OCSP or CRLs.",
+        )
     state = _bits(slot, 0, 4)
     if state not in {_STORED_RECORDED, STORED_SUPERSEDED, STORED_REVOKED} or slot >> 248 or _bits(slot, 8, 8) & ~HOLDS:
         raise _unknown("the certificate's word has a state or a flag that this program does not know")

@@ -9,6 +9,7 @@ from pki_chain.chain.ledger import LedgerClient
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import NotFoundError
 from pki_chain.ports import Address, LotTerms, NameRange, RangeKind
+from pki_chain.x509.issuer import Issuer
 from pki_chain.x509.profile import CertificateRules, Profile
 
 
@@ -23,9 +24,12 @@ class OpenLot:
     organisation: str
     profile: Profile
 
-    def rules(self, block_time: int) -> CertificateRules:
-        """What the contract will check each entry against, at this time (seconds since 1970)."""
-        return CertificateRules(self.profile, self.organisation, self.terms.ranges, block_time)
+    def rules(self, block_time: int, issuers: tuple[Issuer, ...] = ()) -> CertificateRules:
+        """What the contract will check each entry against, at this time (seconds since 1970).
+
+        A profile of issued certificates needs the `issuers` on the trust list.
+        """
+        return CertificateRules(self.profile, self.organisation, self.terms.ranges, block_time, issuers)
 
 
 def fetch_lot(ledger: LedgerClient, consortium: ConsortiumFile, number: int) -> OpenLot:

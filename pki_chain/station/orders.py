@@ -11,7 +11,7 @@ from typing import Any, Final
 from pki_chain.chain.signer import Signer
 from pki_chain.chain.typed_data import TypedData, TypedTexts
 from pki_chain.errors import LedgerUnavailableError, RefusedError
-from pki_chain.ports import Address, HoldKind, LotTerms, Role
+from pki_chain.ports import Address, HoldKind, LotTerms, Role, TrustScope
 from pki_chain.station.gateway_client import GatewayClient
 from pki_chain.x509.certificate import Certificate
 
@@ -132,6 +132,19 @@ class Orders:
         }
         return self._send("vote", typed, fields)
 
+    def publish_authority(self, der: bytes, member: int, scope: TrustScope, until: int) -> OrderOutcome:
+        """Put a CA of `member` on the trust list, whose certificate a CA of the signer's member signed."""
+        deadline = self._deadline()
+        typed = self._texts.publish_authority(der, member, scope, until, deadline)
+        fields = {"der": _hex(der), "member": member, "scope": int(scope), "until": until, "deadline": deadline}
+        return self._send("publish-authority", typed, fields)
+
+    def withdraw_authority(self, identity: bytes, reason: int) -> OrderOutcome:
+        """End an authority and all below it, or a delegation, for good; `reason` is RFC 5280's CRLReason."""
+        deadline = self._deadline()
+        typed = self._texts.withdraw(identity, reason, deadline)
+        return self._send("withdraw-authority", typed, {"id": _hex(identity), "reason": reason, "deadline": deadline})
+
     def execute(self, proposal: int, content: bytes) -> OrderOutcome:
         """Carry out an adopted proposal; nobody's signature is needed."""
         fields = {"order": "execute", "proposal": proposal, "content": _hex(content)}
@@ -167,6 +180,11 @@ def relay(gateways: GatewayClient, order: Mapping[str, Any], timeout_s: float = 
         f"order {identifier} was taken, but is not on the ledger after {timeout_s:g} s: "
         f"ask again at /v1/orders/{identifier}"
     )
+
+
+def relay_delegation(gateways: GatewayClient, der: bytes, timeout_s: float = 60.0) -> OrderOutcome:
+    """Put a delegation on the trust list: the CA's own signature in it is all that is needed. Raises as `relay`."""
+    return relay(gateways, {"order": "delegate", "der": _hex(der)}, timeout_s)
 
 
 def terms_fields(terms: LotTerms) -> dict[str, Any]:

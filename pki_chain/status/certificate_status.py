@@ -31,7 +31,8 @@ class CertificateFacts:
 
     `accepted` and `rejected` are the certificate's own bits of its batch; `decided_at` is when an endorsement last
     decided an entry of that batch; `key_blocked_at` is 0 for a key that is not blocked for everybody;
-    `emergency_until` is 0 without an emergency hold.
+    `emergency_until` is 0 without an emergency hold; `issuer_withdrawn_at` is when the CA that issued it, or one above,
+    was withdrawn, with the reason to tell: 0 where none was, or no CA issued it.
     """
 
     state: int
@@ -52,6 +53,8 @@ class CertificateFacts:
     decided_at: int
     key_block_reason: int
     key_blocked_at: int
+    issuer_withdrawal_reason: int = 0
+    issuer_withdrawn_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ UNKNOWN: Final = CertificateStatus(Status.UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0, 0, ()
 
 
 def derive_status(facts: CertificateFacts, block_time: int) -> CertificateStatus:
-    """Status at a block's time. Precedence: revoked or blocked key, rejected, lapsed, submitted, expired, superseded,
-    held, valid."""
+    """Status at a block's time. Precedence: revoked or blocked key, rejected, lapsed, submitted, withdrawn issuer,
+    expired, superseded, held, valid. A withdrawal after a certificate's end says nothing of it."""
     flags = effective_flags(facts.flags, facts.emergency_until, block_time)
     state, reason, since = _judge(facts, flags, block_time)
     return CertificateStatus(
@@ -100,7 +103,7 @@ def effective_flags(flags: int, emergency_until: int, block_time: int) -> int:
     return flags if block_time < emergency_until else flags & ~HoldFlag.EMERGENCY
 
 
-def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status, int, int]:  # noqa: PLR0911
+def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status, int, int]:  # noqa: C901, PLR0911
     """State, reason and since: one precedence, written as one list."""
     if facts.state == STORED_REVOKED:
         return Status.REVOKED, facts.reason, facts.changed_at
@@ -112,6 +115,8 @@ def _judge(facts: CertificateFacts, flags: int, block_time: int) -> tuple[Status
         if block_time > facts.window_end:
             return Status.LAPSED, 0, facts.window_end
         return Status.SUBMITTED, 0, facts.submitted_at
+    if 0 < facts.issuer_withdrawn_at <= facts.not_after:
+        return Status.REVOKED, facts.issuer_withdrawal_reason, facts.issuer_withdrawn_at
     if block_time > facts.not_after:
         return Status.EXPIRED, 0, facts.not_after
     if facts.state == STORED_SUPERSEDED:

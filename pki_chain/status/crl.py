@@ -94,6 +94,28 @@ def encode_crl(
 ) -> bytes:
     """A signed list in DER; with `base` a delta to the full list of that number."""
     listed = b"".join(_encode_entries(sorted(entries, key=lambda entry: (entry.issuer, entry.serial_number))))
+    extensions = _encode_extensions(key, scope, number, base)
+    return _sign(key, this_update, next_update, listed, extensions)
+
+
+def encode_authority_crl(
+    key: StatusKey,
+    *,
+    number: int,
+    base: int | None,
+    this_update: int,
+    next_update: int,
+    entries: Sequence[CrlEntry],
+) -> bytes:
+    """A signed list in DER of all certificates of one CA, whose name the key's certificate has; with `base` a delta.
+
+    The CA's own name on it makes it no indirect one: no issuing distribution point, no certificate issuers.
+    """
+    listed = b"".join(_encode_entry(entry) for entry in sorted(entries, key=lambda entry: entry.serial_number))
+    return _sign(key, this_update, next_update, listed, _encode_extensions(key, None, number, base))
+
+
+def _sign(key: StatusKey, this_update: int, next_update: int, listed: bytes, extensions: bytes) -> bytes:
     signed = encoding.sequence(
         encoding.integer(1),
         ECDSA_WITH_SHA256,
@@ -101,7 +123,7 @@ def encode_crl(
         encoding.time(this_update),
         encoding.time(next_update),
         encoding.sequence(listed) if listed else b"",
-        encoding.explicit(0, _encode_extensions(key, scope, number, base)),
+        encoding.explicit(0, extensions),
     )
     return encoding.sequence(signed, ECDSA_WITH_SHA256, encoding.bit_string(key.sign(signed)))
 
@@ -111,30 +133,36 @@ def _encode_entries(entries: Sequence[CrlEntry]) -> Iterable[bytes]:
     for issuer, group in groupby(entries, key=lambda entry: entry.issuer):
         name = encoding.extension(_CERTIFICATE_ISSUER, encoding.sequence(encoding.explicit(4, issuer)), critical=True)
         for entry in group:
-            reason = b""
-            if entry.reason != _UNSPECIFIED:
-                reason = encoding.extension(_REASON_CODE, encoding.enumerated(entry.reason))
-            extensions = reason + name
-            yield encoding.sequence(
-                encoding.integer(entry.serial_number),
-                encoding.time(entry.since),
-                encoding.sequence(extensions) if extensions else b"",
-            )
+            yield _encode_entry(entry, name)
             name = b""
 
 
-def _encode_extensions(key: StatusKey, scope: CrlScope, number: int, base: int | None) -> bytes:
-    point = encoding.explicit(0, encoding.explicit(0, encoding.element(0x86, scope.name.encode())))
-    only_user, indirect = encoding.element(0x81, b"\xff"), encoding.element(0x84, b"\xff")
-    delta = b""
-    if base is not None:
-        delta = encoding.extension(_DELTA_CRL_INDICATOR, encoding.integer(base), critical=True)
+def _encode_entry(entry: CrlEntry, name: bytes = b"") -> bytes:
+    reason = b""
+    if entry.reason != _UNSPECIFIED:
+        reason = encoding.extension(_REASON_CODE, encoding.enumerated(entry.reason))
+    extensions = reason + name
     return encoding.sequence(
-        encoding.extension(_AUTHORITY_KEY_IDENTIFIER, encoding.sequence(encoding.element(0x80, key.key_sha1))),
-        encoding.extension(_CRL_NUMBER, encoding.integer(number)),
-        delta,
-        encoding.extension(_ISSUING_DISTRIBUTION_POINT, encoding.sequence(point, only_user, indirect), critical=True),
+        encoding.integer(entry.serial_number),
+        encoding.time(entry.since),
+        encoding.sequence(extensions) if extensions else b"",
     )
+
+
+def _encode_extensions(key: StatusKey, scope: CrlScope | None, number: int, base: int | None) -> bytes:
+    """crlExtensions; without a scope the list is about everything that its issuer issued."""
+    identifier = encoding.sequence(encoding.element(0x80, key.key_identifier))
+    parts = [
+        encoding.extension(_AUTHORITY_KEY_IDENTIFIER, identifier),
+        encoding.extension(_CRL_NUMBER, encoding.integer(number)),
+    ]
+    if base is not None:
+        parts.append(encoding.extension(_DELTA_CRL_INDICATOR, encoding.integer(base), critical=True))
+    if scope is not None:
+        point = encoding.explicit(0, encoding.explicit(0, encoding.element(0x86, scope.name.encode())))
+        flags = encoding.element(0x81, b"\xff") + encoding.element(0x84, b"\xff")  # users' only, indirect
+        parts.append(encoding.extension(_ISSUING_DISTRIBUTION_POINT, encoding.sequence(point, flags), critical=True))
+    return encoding.sequence(*parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,12 +61,13 @@ class NoStatusKeyError(TallyError):
 
 @dataclass(frozen=True, slots=True)
 class StatusKey:
-    """One key. `certificate` is DER; `name` its subject's; `key_sha1` names the key in answers; times as elsewhere;
-    `is_in_token` says that the private key never left a PKCS#11 token."""
+    """One key. `certificate` is DER; `name` its subject's; `key_sha1` names the key in OCSP answers, `key_identifier`
+    in lists; times as elsewhere; `is_in_token` says that the private key never left a PKCS#11 token."""
 
     certificate: bytes
     name: bytes
     key_sha1: bytes
+    key_identifier: bytes
     begins: int
     ends: int
     is_in_token: bool
@@ -180,6 +181,12 @@ def _load(path: Path, passphrase: bytes, token: KeyToken | None) -> StatusKey:
         private_key = None
     if not isinstance(private_key, ec.EllipticCurvePrivateKey) or private_key.public_key() != public_key:
         raise ConfigurationError(f"{path} is not the certificate of the key beside it. Bring it back from a backup.")
+    return status_key_of(content, private_key, is_in_token=key_id is not None)
+
+
+def status_key_of(content: bytes, private_key: ec.EllipticCurvePrivateKey, *, is_in_token: bool = False) -> StatusKey:
+    """The key as its certificate (DER) describes it; whether the two belong together is for the caller to know."""
+    certificate = x509.load_der_x509_certificate(content)
     bits = private_key.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
@@ -187,9 +194,10 @@ def _load(path: Path, passphrase: bytes, token: KeyToken | None) -> StatusKey:
         certificate=content,
         name=certificate.subject.public_bytes(),
         key_sha1=hashlib.sha1(bits, usedforsecurity=False).digest(),
+        key_identifier=_identifier(certificate),
         begins=int(certificate.not_valid_before_utc.timestamp()),
         ends=int(certificate.not_valid_after_utc.timestamp()),
-        is_in_token=key_id is not None,
+        is_in_token=is_in_token,
         private_key=private_key,
     )
 
@@ -217,6 +225,10 @@ def _load_key_id(path: Path) -> bytes | None:
         return None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} is no key's id in hexadecimal. Bring it back from a backup.") from error
+
+
+def _identifier(certificate: x509.Certificate) -> bytes:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
 
 def _certify(key: ec.EllipticCurvePrivateKey, organisation: str, begins: int, ends: int) -> bytes:

@@ -7,10 +7,13 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pki_chain.index.authorities import AUTHORITY, authority_record, listed_authority
 from pki_chain.policy.context import EvidenceMissingError
 from pki_chain.ports import Address, CertificateId, MemberState, NameRange, RangeKind, Role
+from pki_chain.x509.issuer import Issuer
 from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import Profile
+from pki_chain.x509.trust_chain import build_issuers
 
 _SUPERSEDED = 4
 _REVOKED = 5
@@ -40,6 +43,7 @@ class AwaitingBatch:
     organisation: str
     ranges: tuple[NameRange, ...]
     entries: tuple[BatchEntry, ...]
+    issuers: tuple[Issuer, ...] = ()
 
 
 class Evidence:
@@ -87,7 +91,8 @@ class Evidence:
         ).fetchone()
         if row is None:
             raise EvidenceMissingError(f"batch {batch}: its lot, profile or owner is not in the read model")
-        digest, count, present, submitted_at, window_end, profile, content, organisation, ranges = row
+        digest, count, present, submitted_at, window_end, profile, listed_content, organisation, ranges = row
+        content = json.loads(listed_content)
         return AwaitingBatch(
             id=batch,
             digest=digest,
@@ -95,7 +100,7 @@ class Evidence:
             present=int.from_bytes(present, "big"),
             submitted_at=submitted_at,
             window_end=window_end,
-            profile=Profile.from_content(json.loads(content), profile),
+            profile=Profile.from_content(content, profile),
             organisation=organisation,
             ranges=tuple(
                 NameRange(
@@ -104,7 +109,13 @@ class Evidence:
                 for each in json.loads(ranges)
             ),
             entries=tuple(self._entries(batch)),
+            issuers=self._issuers(submitted_at) if content["caIssued"] else (),
         )
+
+    def _issuers(self, submitted_at: int) -> tuple[Issuer, ...]:
+        """CAs that were on the list then, and whose chains hold by our own reckoning."""
+        rows = self._connection.execute(f"{AUTHORITY} WHERE published_at <= ? ORDER BY number", (submitted_at,))
+        return build_issuers(listed_authority(authority_record(row)) for row in rows)
 
     def _entries(self, batch: int) -> list[BatchEntry]:
         found = self._connection.execute(

@@ -83,6 +83,7 @@ def _judge_entry(
         ranges=batch.ranges,
         names_in_use=evidence,
         serials_in_use=evidence,
+        issuers=batch.issuers,
     )
     judgement = rules.judge(entry.der, context)
     if judgement.reason is not None:

@@ -1,4 +1,4 @@
-"""The one error of this package: a certificate refused, and why."""
+"""The errors of this package: a certificate refused, and why."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ class CertificateRefusedError(TallyError):
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"certificate refused: {reason.text}; {reason.remedy}", detail=detail)
         self.reason = reason
+
+
+class AuthorityRefusedError(TallyError):
+    """A certificate is not that of a CA, or of a CA's delegate, as the trust list takes it; the text says why."""
+
+    code: ClassVar[str] = "authority-refused"
+    http_status: ClassVar[int] = 422
+    exit_code: ClassVar[int] = 65

@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 
 EXTENSIONS_MAXIMUM = 16
 OTHER_PURPOSES_MAXIMUM = 16
+NOTHING = ExtensionKind(0)
 _LONGEST_KEY_IDENTIFIER_BYTES = 32
 _URI_TAG = 0x86
 _URI = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -63,8 +64,11 @@ class Extensions:
     authority_info_access: tuple[tuple[bytes, bytes], ...]
 
 
-def read_extensions(extensions: Sequence[Extension]) -> Extensions:
-    """Reasons 16 to 21, each over the whole list. Raises CertificateRefusedError."""
+def read_extensions(extensions: Sequence[Extension], *, san_is_critical: bool = False) -> Extensions:
+    """Reasons 16 to 21, each over the whole list. Raises CertificateRefusedError.
+
+    `san_is_critical` where the subject is empty, and only there (RFC 5280 §4.2.1.6).
+    """
     if len(extensions) > EXTENSIONS_MAXIMUM:
         raise CertificateRefusedError(Reason.TOO_MANY_EXTENSIONS, f"{len(extensions)} extensions")
     if len({extension.oid for extension in extensions}) != len(extensions):
@@ -75,27 +79,26 @@ def read_extensions(extensions: Sequence[Extension]) -> Extensions:
             known[_KINDS[extension.oid]] = extension
         elif extension.critical:
             raise CertificateRefusedError(Reason.UNKNOWN_CRITICAL_EXTENSION, extension.oid.hex())
+    critical = {ExtensionKind.KEY_USAGE, *([ExtensionKind.SUBJECT_ALT_NAME] if san_is_critical else [])}
     for kind, extension in known.items():
-        if kind is not ExtensionKind.BASIC_CONSTRAINTS and extension.critical != (kind is ExtensionKind.KEY_USAGE):
+        if kind is not ExtensionKind.BASIC_CONSTRAINTS and extension.critical != (kind in critical):
             raise CertificateRefusedError(Reason.BAD_CRITICALITY, kind.name or "")
     return _read_contents({kind: extension.value for kind, extension in known.items()})
 
 
 def _read_contents(values: dict[ExtensionKind, bytes]) -> Extensions:
     try:
-        is_authority = _read_optional(values, ExtensionKind.BASIC_CONSTRAINTS, _read_basic_constraints) or False
+        constraints = _read_optional(values, ExtensionKind.BASIC_CONSTRAINTS, read_basic_constraints)
         present = ExtensionKind(0)
         for kind in values:
             present |= kind
         extensions = Extensions(
             present=present,
-            key_usage=_read_optional(values, ExtensionKind.KEY_USAGE, _read_key_usage),
+            key_usage=_read_optional(values, ExtensionKind.KEY_USAGE, read_key_usage),
             general_names=_read_optional(values, ExtensionKind.SUBJECT_ALT_NAME, _read_general_names) or (),
-            subject_key_identifier=_read_optional(values, ExtensionKind.SUBJECT_KEY_IDENTIFIER, _read_subject_key),
-            authority_key_identifier=_read_optional(
-                values, ExtensionKind.AUTHORITY_KEY_IDENTIFIER, _read_authority_key
-            ),
-            key_purposes=_read_optional(values, ExtensionKind.EXTENDED_KEY_USAGE, _read_key_purposes) or (),
+            subject_key_identifier=_read_optional(values, ExtensionKind.SUBJECT_KEY_IDENTIFIER, read_subject_key),
+            authority_key_identifier=_read_optional(values, ExtensionKind.AUTHORITY_KEY_IDENTIFIER, read_authority_key),
+            key_purposes=_read_optional(values, ExtensionKind.EXTENDED_KEY_USAGE, read_key_purposes) or (),
             crl_distribution_points=_read_optional(
                 values, ExtensionKind.CRL_DISTRIBUTION_POINTS, _read_distribution_points
             )
@@ -104,7 +107,7 @@ def _read_contents(values: dict[ExtensionKind, bytes]) -> Extensions:
         )
     except DerError as error:
         raise CertificateRefusedError(Reason.MALFORMED_EXTENSION, str(error)) from error
-    if is_authority:
+    if constraints is not None and constraints.is_authority:
         raise CertificateRefusedError(Reason.CA_CERTIFICATE)
     return extensions
 
@@ -113,13 +116,19 @@ def _read_optional(values: dict[ExtensionKind, bytes], kind: ExtensionKind, read
     return read(values[kind]) if kind in values else None
 
 
-def check_extensions(extensions: Extensions, profile: Profile | None) -> None:
-    """Reasons 22 to 24; without a profile, keyUsage only. Raises CertificateRefusedError."""
+def check_extensions(extensions: Extensions, profile: Profile | None, demanded: ExtensionKind = NOTHING) -> None:
+    """Reasons 22 to 24; without a profile, keyUsage and what is `demanded` only. Raises CertificateRefusedError."""
     key_usage = extensions.key_usage or 0
     if not key_usage & KEY_USAGE_DIGITAL_SIGNATURE or key_usage & (KEY_USAGE_KEY_CERT_SIGN | KEY_USAGE_CRL_SIGN):
         raise CertificateRefusedError(Reason.BAD_KEY_USAGE, f"key usage bits {key_usage:#x}")
-    if profile is None:
-        return
+    if profile is not None:
+        _check_purposes(extensions, profile)
+    missing = (demanded if profile is None else profile.required_extensions | demanded) & ~extensions.present
+    if missing:
+        raise CertificateRefusedError(Reason.MISSING_EXTENSION, f"extensions {int(missing):#x}")
+
+
+def _check_purposes(extensions: Extensions, profile: Profile) -> None:
     if ExtensionKind.EXTENDED_KEY_USAGE in extensions.present:
         purposes = key_purposes(extensions)
         others = [oid for oid in extensions.key_purposes if oid not in _PURPOSES]
@@ -128,9 +137,6 @@ def check_extensions(extensions: Extensions, profile: Profile | None) -> None:
             raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, f"purposes {int(purposes):#x}")
     elif not profile.eku_may_be_absent:
         raise CertificateRefusedError(Reason.BAD_EXTENDED_KEY_USAGE, "no extended key usage")
-    missing = profile.required_extensions & ~extensions.present
-    if missing:
-        raise CertificateRefusedError(Reason.MISSING_EXTENSION, f"extensions {int(missing):#x}")
 
 
 def key_purposes(extensions: Extensions) -> KeyPurpose:
@@ -144,19 +150,30 @@ def key_purposes(extensions: Extensions) -> KeyPurpose:
 # Contents. Each takes the octets inside the OCTET STRING and raises DerError.
 
 
-def _read_basic_constraints(value: bytes) -> bool:
+@dataclass(frozen=True, slots=True)
+class BasicConstraints:
+    """Of a CA or not, and how many CAs may stand below; None for any number."""
+
+    is_authority: bool
+    path_length: int | None
+
+
+def read_basic_constraints(value: bytes) -> BasicConstraints:
+    """Raises DerError. Source: RFC 5280 §4.2.1.9."""
     reader = DerReader(der.read_whole(value, der.SEQUENCE).content)
     if reader.is_at_end:
-        return False
+        return BasicConstraints(is_authority=False, path_length=None)
     if reader.read(der.BOOLEAN).content != b"\xff":
         raise DerError("cA is not TRUE as DER writes it, or is an encoded default")
-    if not reader.is_at_end and der.read_integer(reader).content[0] >= 0x80:
+    path_length = None if reader.is_at_end else int.from_bytes(der.read_integer(reader).content, signed=True)
+    if path_length is not None and path_length < 0:
         raise DerError("pathLenConstraint is negative")
     reader.finish()
-    return True
+    return BasicConstraints(is_authority=True, path_length=path_length)
 
 
-def _read_key_usage(value: bytes) -> int:
+def read_key_usage(value: bytes) -> int:
+    """Bit i is the named bit i. Raises DerError."""
     content = der.read_whole(value, der.BIT_STRING).content
     if not 2 <= len(content) <= 3:
         raise DerError("keyUsage has no bits or more than nine")
@@ -177,11 +194,13 @@ def _read_general_names(value: bytes) -> tuple[GeneralName, ...]:
     return tuple(names)
 
 
-def _read_subject_key(value: bytes) -> bytes:
+def read_subject_key(value: bytes) -> bytes:
+    """The octets of subjectKeyIdentifier. Raises DerError."""
     return _read_key_identifier(DerReader(value), der.OCTET_STRING)
 
 
-def _read_authority_key(value: bytes) -> bytes:
+def read_authority_key(value: bytes) -> bytes:
+    """The octets of keyIdentifier, which must stand alone. Raises DerError."""
     return _read_key_identifier(DerReader(der.read_whole(value, der.SEQUENCE).content), 0x80)
 
 
@@ -193,7 +212,8 @@ def _read_key_identifier(reader: DerReader, tag: int) -> bytes:
     return identifier
 
 
-def _read_key_purposes(value: bytes) -> tuple[bytes, ...]:
+def read_key_purposes(value: bytes) -> tuple[bytes, ...]:
+    """The purposes' OBJECT IDENTIFIERs. Raises DerError."""
     reader, purposes = _read_non_empty(value), []
     while not reader.is_at_end:
         purposes.append(der.read_object_identifier(reader))

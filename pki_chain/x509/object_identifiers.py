@@ -16,13 +16,18 @@ KEY_USAGE: Final = bytes.fromhex("551d0f")
 SUBJECT_ALT_NAME: Final = bytes.fromhex("551d11")
 BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
 CRL_DISTRIBUTION_POINTS: Final = bytes.fromhex("551d1f")
+NAME_CONSTRAINTS: Final = bytes.fromhex("551d1e")
 AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
 EXTENDED_KEY_USAGE: Final = bytes.fromhex("551d25")
 AUTHORITY_INFO_ACCESS: Final = bytes.fromhex("2b06010505070101")
 
+OCSP_NO_CHECK: Final = bytes.fromhex("2b0601050507300105")
+"""id-pkix-ocsp-nocheck. Source: RFC 6960 §4.2.2.2.1."""
+
 SERVER_AUTH: Final = bytes.fromhex("2b06010505070301")
 CLIENT_AUTH: Final = bytes.fromhex("2b06010505070302")
 IPSEC_IKE: Final = bytes.fromhex("2b06010505070311")
+OCSP_SIGNING: Final = bytes.fromhex("2b06010505070309")
 ANY_PURPOSE: Final = bytes.fromhex("551d2500")
 
 ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")

@@ -9,9 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
 from pki_chain.errors import InputError
 from pki_chain.ports import NameRange
+
+if TYPE_CHECKING:
+    from pki_chain.x509.issuer import Issuer
 
 
 class KeyAlgorithm(IntFlag):
@@ -128,13 +132,15 @@ class CertificateRules:
     """What one certificate is checked against.
 
     `organisation` is the registered name of the lot's owner, `block_time` the time at which validity is judged, in
-    seconds since 1970. Mirrors contracts/x509/CertificateRules.sol.
+    seconds since 1970. `issuers` are the CAs on the trust list, live or not; only profiles of issued certificates ask
+    for them. Mirrors contracts/x509/CertificateRules.sol.
     """
 
     profile: Profile
     organisation: str
     ranges: tuple[NameRange, ...]
     block_time: int
+    issuers: tuple[Issuer, ...] = ()
 
 
 _DAY_S = 86_400
@@ -210,4 +216,60 @@ IOT_DEVICE = Profile(
 )
 """Things: twenty years, or without an end for those that have no clock (IEEE 802.1AR)."""
 
-BUILT_IN_PROFILES = (TLS_DEVICE, SMALL_CELL, IOT_DEVICE)
+CELL_CA = Profile(
+    profile_id=4,
+    name="cell-ca",
+    active=True,
+    ca_issued=True,
+    endless_allowed=False,
+    eku_may_be_absent=True,
+    key_algorithms=KeyAlgorithm.P256,
+    signature_algorithms=SignatureAlgorithm.ECDSA_SHA256 | SignatureAlgorithm.RSA_SHA256,
+    san_types=SanType.DNS | SanType.IP,
+    san_maximum=8,
+    eku_required=KeyPurpose(0),
+    eku_allowed=KeyPurpose.IPSEC_IKE | KeyPurpose.ANY | KeyPurpose.SERVER_AUTH | KeyPurpose.CLIENT_AUTH,
+    required_extensions=(
+        ExtensionKind.SUBJECT_KEY_IDENTIFIER
+        | ExtensionKind.AUTHORITY_KEY_IDENTIFIER
+        | ExtensionKind.KEY_USAGE
+        | ExtensionKind.SUBJECT_ALT_NAME
+    ),
+    longest_life_days=1_095,
+    skew_seconds=300,
+    k=2,
+    k_prime=3,
+    window_seconds=_DAY_S,
+    overlap_seconds=30 * _DAY_S,
+)
+"""IKE of network elements and small cells by an operator's or vendor's CA: TS 33.310 NE profile, RFC 4945."""
+
+TLS_CA = Profile(
+    profile_id=5,
+    name="tls-ca",
+    active=True,
+    ca_issued=True,
+    endless_allowed=False,
+    eku_may_be_absent=False,
+    key_algorithms=KeyAlgorithm.P256,
+    signature_algorithms=SignatureAlgorithm.ECDSA_SHA256 | SignatureAlgorithm.RSA_SHA256,
+    san_types=SanType.DNS | SanType.URI | SanType.IP,
+    san_maximum=8,
+    eku_required=KeyPurpose(0),
+    eku_allowed=KeyPurpose.SERVER_AUTH | KeyPurpose.CLIENT_AUTH,
+    required_extensions=(
+        ExtensionKind.AUTHORITY_KEY_IDENTIFIER
+        | ExtensionKind.KEY_USAGE
+        | ExtensionKind.SUBJECT_ALT_NAME
+        | ExtensionKind.EXTENDED_KEY_USAGE
+    ),
+    longest_life_days=1_095,
+    skew_seconds=300,
+    k=2,
+    k_prime=3,
+    window_seconds=_DAY_S,
+    overlap_seconds=30 * _DAY_S,
+)
+"""TLS between network functions, certificates by a CA: TS 33.310's profile of 5G network functions."""
+
+BUILT_IN_PROFILES = (TLS_DEVICE, SMALL_CELL, IOT_DEVICE, CELL_CA, TLS_CA)

@@ -1,7 +1,8 @@
 """Why a certificate is refused or rejected: one numbered list for contract, validators and REST.
 
-The number is also the order of the checks. Texts and remedies come from `reasons.json`, from which the contracts'
-`Reasons.sol` is generated as well; the members stand here in full so that types are checked.
+The number is also the order of the checks, but that 33 to 35 come before 29. Texts and remedies come from
+`reasons.json`, from which the contracts' `Reasons.sol` is generated as well; the members stand here in full so that
+types are checked.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class Reason(IntEnum):
     KEY_BLOCKED = 30
     ALREADY_SEEN = 31
     LOT_FULL = 32
+    UNKNOWN_ISSUER = 33
+    ISSUER_NOT_LIVE = 34
+    ISSUER_OUT_OF_SCOPE = 35
     WEAK_KEY = 64
     COMPROMISED_KEY = 65
     NAME_LIVE_ELSEWHERE = 66

@@ -6,9 +6,10 @@ Source: RFC 5480 / RFC 3279 §2.2.3 (Ecdsa-Sig-Value), RFC 8017 §8.2.2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
@@ -47,6 +48,12 @@ def read_signature(signature: bytes, key: P256PublicKey | RsaPublicKey) -> Ecdsa
     if len(signature) != (key.modulus.bit_length() + 7) // 8:
         raise CertificateRefusedError(Reason.BAD_SIGNATURE, "signature is not as long as the modulus")
     return None
+
+
+@lru_cache(maxsize=64)
+def load_key(spki: bytes) -> CertificatePublicKeyTypes:
+    """The library's key from a SubjectPublicKeyInfo, kept: a CA signs many. Raises ValueError for what is none."""
+    return serialization.load_der_public_key(spki)  # type: ignore[return-value]  # ours are P-256 and RSA only
 
 
 def verify_signature(key: CertificatePublicKeyTypes, signature: bytes, signed: bytes) -> None:

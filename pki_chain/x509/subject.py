@@ -28,6 +28,10 @@ class Subject:
     common_name: bytes | None
 
 
+EMPTY_SUBJECT = Subject(b"", None, None)
+"""Of a certificate that a CA issued and whose names are all in subjectAltName. Source: RFC 5280 §4.1.2.6."""
+
+
 def read_subject(rdns: tuple[tuple[Attribute, ...], ...]) -> Subject:
     """The attributes of a subject. Raises CertificateRefusedError(BAD_SUBJECT)."""
     values: dict[bytes, bytes] = {}

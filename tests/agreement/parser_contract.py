@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import requests
 from eth_abi import decode, encode
@@ -25,11 +26,12 @@ ANVIL = ROOT / "node_modules" / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "a
 CERTIFICATES_A_CALL = 150
 GAS = 2_000_000_000
 START_S = 20.0
+NO_TRUST_LIST = "0x" + "00" * 20
 
 PROFILE = (
     "(string,bool,bool,bool,bool,uint8,uint8,uint8,uint8,uint16,uint16,uint16,uint32,uint32,uint8,uint8,uint32,uint32)"
 )
-RULES = f"({PROFILE},bytes,(uint8,uint8,uint64,uint64,bytes)[],uint64)"
+RULES = f"({PROFILE},bytes,(uint8,uint8,uint64,uint64,bytes)[],uint64,address)"
 # An external library's selector is made from the names of its structs, not from their members.
 CHECK_BATCH = keccak(b"checkBatch(bytes[],CertificateRules)")[:4]
 
@@ -42,6 +44,16 @@ class Verdict:
     not_after: int = 0
     spki_hash: bytes = bytes(32)
     tbs_hash: bytes = bytes(32)
+
+
+class Engine(Protocol):
+    """Where the contract runs."""
+
+    def deploy(self, bytecode: str) -> str:
+        """The contract's address, from its creation code in hexadecimal."""
+        ...
+
+    def call(self, to: str, data: bytes) -> bytes: ...
 
 
 class Anvil:
@@ -98,11 +110,12 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 class ParserContract:
-    """CertificateParser, deployed."""
+    """CertificateParser, deployed; `trust_list` is where it looks up the issuers of CA-issued certificates."""
 
-    def __init__(self, anvil: Anvil) -> None:
-        self._anvil = anvil
-        self._address = anvil.deploy(json.loads(ARTIFACT.read_text())["bytecode"])
+    def __init__(self, engine: Engine, trust_list: str = NO_TRUST_LIST) -> None:
+        self._engine = engine
+        self._trust_list = trust_list
+        self._address = engine.deploy(json.loads(ARTIFACT.read_text())["bytecode"])
 
     def check(self, certificates: Sequence[bytes], rules: CertificateRules) -> list[Verdict]:
         """Verdicts in order."""
@@ -112,15 +125,16 @@ class ParserContract:
         return verdicts
 
     def _call(self, certificates: Sequence[bytes], rules: CertificateRules) -> Iterable[Verdict]:
-        arguments = encode(["bytes[]", RULES], [list(certificates), encode_rules(rules)])
-        answer = self._anvil.call(self._address, CHECK_BATCH + arguments)
+        arguments = encode(["bytes[]", RULES], [list(certificates), encode_rules(rules, self._trust_list)])
+        answer = self._engine.call(self._address, CHECK_BATCH + arguments)
         (checked,) = decode(["(uint16,uint40,bytes32,bytes32)[]"], answer)
         assert len(checked) == len(certificates)
         for reason, *facts in checked:
             yield Verdict(Reason(reason) if reason else None, *facts)
 
 
-def encode_rules(rules: CertificateRules) -> tuple[object, ...]:
+def encode_rules(rules: CertificateRules, trust_list: str) -> tuple[object, ...]:
     """As `CertificateRules` in Solidity."""
     ranges = [(int(span.kind), span.bits, span.first, span.last, span.value) for span in rules.ranges]
-    return (tuple(rules.profile.content().values()), rules.organisation.encode(), ranges, rules.block_time)
+    profile = tuple(rules.profile.content().values())
+    return (profile, rules.organisation.encode(), ranges, rules.block_time, trust_list)

@@ -36,7 +36,7 @@ PIN = "98765432"
 
 
 def _consortium() -> ConsortiumFile:
-    addresses = [Address("0x" + digit * 40) for digit in "1234"]
+    addresses = [Address("0x" + digit * 40) for digit in "12345"]
     return ConsortiumFile(202611, b"\x05" * 32, *addresses, {}, (), 1, bytes(32))
 
 

@@ -278,6 +278,7 @@ def consortium_file(*endpoints: str) -> ConsortiumFile:
         directory=Address("0x" + "0d" * 20),
         certificate_registry=Address("0x" + "0e" * 20),
         identity_registry=Address("0x" + "1d" * 20),
+        trust_list=Address("0x" + "7e" * 20),
         code_hashes=MappingProxyType({}),
         endpoints=endpoints,
         founding_block=1,

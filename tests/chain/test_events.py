@@ -70,7 +70,7 @@ def test_a_certificate_event_that_is_not_well_formed_is_refused(spoil: Any) -> N
 def test_every_event_of_the_interfaces_is_known() -> None:
     names = {
         entry.name
-        for contract in ("Consortium", "CertificateRegistry", "IdentityRegistry", "Directory")
+        for contract in ("Consortium", "CertificateRegistry", "IdentityRegistry", "TrustList", "Directory")
         for entry in load_interface(contract).events.values()
     }
     assert names == set(events._MAKERS) | events._IGNORED | {"CertificateSubmitted"}

@@ -38,6 +38,7 @@ from pki_chain.ports import (
     Registration,
     Role,
     Submission,
+    TrustScope,
 )
 
 FILE = ConsortiumFile(
@@ -47,6 +48,7 @@ FILE = ConsortiumFile(
     directory=Address("0x" + "22" * 20),
     certificate_registry=Address("0x" + "33" * 20),
     identity_registry=Address("0x" + "55" * 20),
+    trust_list=Address("0x" + "7e" * 20),
     code_hashes=MappingProxyType({}),
     endpoints=("http://127.0.0.1:1",),
     founding_block=0,
@@ -85,6 +87,8 @@ ALL = [
     TEXTS.cancel_replacement(ID, 1, 99),
     TEXTS.possession(1, ID, ID, ID, PossessionPurpose.ACTIVATE, 99),
     TEXTS.word(1, ID, ID, ID, PossessionPurpose.CANCEL, 98, 99),
+    TEXTS.publish_authority(b"der", 1, TrustScope.IKE | TrustScope.TLS, 98, 99),
+    TEXTS.withdraw(ID, 2, 99),
     TEXTS.trust_checkpoint(ID, 1, ID, 99, ID),
 ]
 

@@ -20,6 +20,7 @@ CONSORTIUM = ConsortiumFile(
     directory=Address("0x" + "22" * 20),
     certificate_registry=Address("0x" + "33" * 20),
     identity_registry=Address("0x" + "44" * 20),
+    trust_list=Address("0x" + "7e" * 20),
     code_hashes=MappingProxyType({"Consortium": b"\x02" * 32}),
     endpoints=("http://127.0.0.1:8545", "https://ledger.member.example/rpc"),
     founding_block=7,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +32,7 @@ CONSORTIUM = ConsortiumFile(
     directory=Address("0x" + "0d" * 20),
     certificate_registry=Address("0x" + "0e" * 20),
     identity_registry=Address("0x" + "1d" * 20),
+    trust_list=Address("0x" + "7e" * 20),
     code_hashes=MappingProxyType({}),
     endpoints=("http://127.0.0.1:9",),
     founding_block=1,
@@ -108,15 +110,21 @@ class Gateway:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    CONSORTIUM.store(tmp_path / "consortium.json")
+    with opened(tmp_path, RecordedLedger()) as found:
+        yield found
+
+
+@contextmanager
+def opened(directory: Path, ledger: RecordedLedger) -> Iterator[Gateway]:
+    """A gateway over this ledger, its files in a directory."""
+    CONSORTIUM.store(directory / "consortium.json")
     config = MemberConfig(
-        path=tmp_path / "tally.toml",
+        path=directory / "tally.toml",
         member=MemberSection(1, "Example Mobile"),
-        ledger=LedgerSection(tmp_path / "consortium.json", timeout_s=1.0),
-        keystore=KeystoreSection(tmp_path / "keystore", tmp_path / "keystore" / "passphrase"),
-        gateway=GatewaySection(data=tmp_path / "data"),
+        ledger=LedgerSection(directory / "consortium.json", timeout_s=1.0),
+        keystore=KeystoreSection(directory / "keystore", directory / "keystore" / "passphrase"),
+        gateway=GatewaySection(data=directory / "data"),
     )
-    ledger = RecordedLedger()
     with Indexer(config.gateway.data / INDEX_FILE, ledger, 1) as indexer:
         indexer.advance()
         clock = Clock(ledger.time + 1.0)

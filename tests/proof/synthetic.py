@@ -130,6 +130,7 @@ WORDS = {
     "superseded": word(entry=6, state=4, reason=4, changed_at=NOW - 900),
     "expired by the reader's clock": word(entry=0, not_after=NOW),
     "with a renewal's flag": word(entry=0, flags=8),
+    "issued by a CA": word(entry=0, flags=16),
     "in a state of the future": word(entry=0, state=9),
     "in a batch that is not there": word(entry=0, batch=99),
 }

@@ -84,7 +84,9 @@ def test_a_certificate_that_ends_between_block_and_now_is_not_good() -> None:
     assert verify(LEDGER.proof(identity(name), CONTRACT_MODE), name, now=NOW).is_good
 
 
-@pytest.mark.parametrize("name", ["with a renewal's flag", "in a state of the future", "in a batch that is not there"])
+@pytest.mark.parametrize(
+    "name", ["with a renewal's flag", "issued by a CA", "in a state of the future", "in a batch that is not there"]
+)
 def test_a_record_that_this_program_does_not_know_is_refused(name: str) -> None:
     proof = LEDGER.proof(identity(name), CONTRACT_MODE)
     assert refusal_of(lambda: verify(proof, name)) is Refusal.UNKNOWN_RECORD

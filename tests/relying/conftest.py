@@ -50,13 +50,13 @@ def address(publishing: Gateway) -> Iterator[str]:
 
 
 @contextmanager
-def served(application: WSGIApplication) -> Iterator[str]:
+def served(application: WSGIApplication, host: str = "127.0.0.1") -> Iterator[str]:
     """A WSGI application on a port of its own."""
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
+    server = make_server(host, 0, application, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="gateway")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

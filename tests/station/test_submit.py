@@ -32,6 +32,7 @@ FILE = ConsortiumFile(
     directory=NOBODY,
     certificate_registry=NOBODY,
     identity_registry=NOBODY,
+    trust_list=Address("0x" + "7e" * 20),
     code_hashes={},
     endpoints=("http://127.0.0.1:1",),
     founding_block=0,

@@ -154,8 +154,17 @@ library CertificateBuilder {
     }
 
     function sign(bytes memory signed) internal pure returns (bytes memory) {
-        (bytes32 r, bytes32 s) = vm.signP256(KEY, sha256(signed));
+        return signBy(KEY, signed);
+    }
+
+    function signBy(uint256 key, bytes memory signed) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s) = vm.signP256(key, sha256(signed));
         return signatureOf(r, s);
+    }
+
+    /// @notice As another signs it: a CA.
+    function buildBy(uint256 key, Draft memory draft) internal pure returns (bytes memory) {
+        return bytes.concat(assemble(tbs(draft), draft.outerAlgorithm, signBy(key, tbs(draft))), draft.trailer);
     }
 
     /// @notice The other signature that ECDSA has for the same text: (r, n - s).

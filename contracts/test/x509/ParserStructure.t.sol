@@ -294,10 +294,14 @@ contract ParserStructureTest is ParserTest {
         expectReason(Build.accepted(), rules, Reasons.NONE);
     }
 
-    function test_6_certificatesOfAnAuthorityComeLater() external view {
+    /// @notice Of a CA-issued profile the issuer is looked up, and without a trust list there is none.
+    function test_33_withoutTrustList() external view {
         CertificateRules memory rules = smallCellRules();
         rules.profile.caIssued = true;
-        expectReason(Build.accepted(), rules, Reasons.UNSUPPORTED_ALGORITHM);
+        Draft memory draft = Build.accepted();
+        expectReason(draft, rules, Reasons.UNKNOWN_ISSUER);
+        draft.issuer = Build.name("Another", "", "");
+        expectReason(draft, rules, Reasons.UNKNOWN_ISSUER);
     }
 
     function test_7_issuer() external view {

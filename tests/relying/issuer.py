@@ -1,0 +1,131 @@
+"""CAs of now on a recorded ledger, with a gateway's delegated keys, and devices that they issued certificates to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from pki_chain import ports
+from pki_chain.gateway.services import open_delegated_keys
+from pki_chain.ports import Address, DelegationKind, TrustScope
+from pki_chain.x509.authority import AuthorityCertificate, parse_authority
+from pki_chain.x509.delegation import parse_delegation
+from pki_chain.x509.delegation_issue import issue_delegation
+from pki_chain.x509.pem import encode_pem
+from tests.authorities import issued, issuing, root
+from tests.certificates import DAY_S, REALM, Draft, extension, integer, key, sequence, tlv, validity
+from tests.gateway.conftest import Gateway
+from tests.index.recorded_ledger import AUTHORITY
+
+BY = Address("0x" + "0a" * 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA that is on the trust list."""
+
+    gateway: Gateway
+    draft: Draft
+    authority: AuthorityCertificate
+    list_address: str = ""
+    devices: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As paths name its list."""
+        return self.authority.id.hex()
+
+    def device(self, number: int) -> bytes:
+        """A cell's certificate, always the same."""
+        if number not in self.devices:
+            self.devices[number] = self._issue(number)
+        return self.devices[number]
+
+    def _issue(self, number: int) -> bytes:
+        at_list = () if not self.list_address else (distribution_point(self.list_address),)
+        draft = issued(self.draft, f"{number:012x}.{REALM}").replace(
+            key=key(number), serial_number=integer(1_000 + number)
+        )
+        draft = draft.replace(extensions=(*draft.extensions, *at_list))
+        return current(draft, self.gateway.ledger.time, 30).encode()
+
+    def delegate(self, kind: DelegationKind, *, days: int = 20) -> bytes:
+        """Have the gateway make a key, certify it and publish that."""
+        der = self.certify(kind, days=days)
+        self.publish(der)
+        return der
+
+    def certify(self, kind: DelegationKind, *, days: int = 20) -> bytes:
+        request = open_delegated_keys(self.gateway.config).create(kind, self.authority.der)
+        loaded = x509.load_der_x509_csr(request)
+        assert loaded.is_signature_valid
+        at = self.gateway.ledger.time
+        return issue_delegation(
+            self.draft.key,  # type: ignore[arg-type]  # a P-256 key here
+            self.authority,
+            loaded,
+            kind,
+            not_before=at,
+            lifetime_days=days,
+        )
+
+    def publish(self, der: bytes) -> None:
+        read = parse_delegation(der)
+        event = ports.DelegationPublished(read.id, self.authority.id, read.kind, read.not_before, read.not_after, der)
+        self.gateway.ledger.mine([event])
+
+    def withdraw(self, reason: int = 1) -> None:
+        self.gateway.ledger.mine([ports.AuthorityWithdrawn(self.authority.id, AUTHORITY, BY, reason)])
+
+    def withdraw_delegation(self, der: bytes) -> None:
+        self.gateway.ledger.mine([ports.DelegationWithdrawn(parse_delegation(der).id, AUTHORITY, BY, 0)])
+
+
+def distribution_point(address: str) -> bytes:
+    """cRLDistributionPoints with one address. Source: RFC 5280 §4.2.1.13."""
+    name = tlv(0xA0, tlv(0xA0, tlv(0x86, address.encode())))
+    return extension("2.5.29.31", sequence(sequence(name)))
+
+
+def current(draft: Draft, now: int, days: int) -> Draft:
+    """The same, of now."""
+    return draft.replace(validity=validity(now - 3_600, now + days * DAY_S))
+
+
+def publish_root(gateway: Gateway, subject: str = "Root") -> Issuer:
+    """A root on the list."""
+    return _published(gateway, current(root(subject), gateway.ledger.time, 900), None)
+
+
+def publish_below(gateway: Gateway, parent: Issuer) -> Issuer:
+    """An issuing CA on the list."""
+    draft = current(issuing(parent.draft).replace(serial_number=integer(77)), gateway.ledger.time, 800)
+    return _published(gateway, draft, parent)
+
+
+def _published(gateway: Gateway, draft: Draft, parent: Issuer | None) -> Issuer:
+    read = parse_authority(draft.encode())
+    event = ports.AuthorityPublished(
+        authority=read.id,
+        member=AUTHORITY,
+        parent=ports.CertificateId(bytes(32)) if parent is None else parent.authority.id,
+        scope=TrustScope.IKE,
+        path_length=3,
+        trusted_from=read.not_before,
+        trusted_until=read.not_after,
+        subject_hash=hashlib.sha256(read.subject).digest(),
+        key_identifier_hash=hashlib.sha256(read.key_identifier).digest(),
+        by=BY,
+        der=read.der,
+    )
+    gateway.ledger.mine([event])
+    return Issuer(gateway, draft, read)
+
+
+def store_pem(path: Path, *certificates: bytes) -> Path:
+    """Certificates in a file."""
+    path.write_text("".join(encode_pem("CERTIFICATE", der) for der in certificates), encoding="ascii")
+    return path
