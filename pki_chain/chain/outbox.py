@@ -372,6 +372,7 @@ class Outbox:
 
     def _unlock(self) -> None:
         for descriptor in self._locks:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child that is being started has a copy of it
             os.close(descriptor)
         self._locks.clear()
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
+from pki_chain.cli.account import find
 from pki_chain.cli.member import gateway_client, gateway_option, load_signer, member_command
 from pki_chain.cli.output import command_group, json_option, print_result
 from pki_chain.config import MemberConfig
-from pki_chain.errors import InputError
+from pki_chain.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from pki_chain.ports import Address
 
 _PROFILES = {"tls-device": 1, "small-cell": 2, "iot-device": 3, "cell-ca": 4, "tls-ca": 5}
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
@@ -27,7 +32,7 @@ def lot() -> None:
 @click.option("--profile", required=True, help="Name or number of a profile: small-cell, tls-device, iot-device.")
 @click.option("--maximum", required=True, type=click.IntRange(1, 2**32 - 1), help="Most certificates.")
 @click.option("--range", "ranges", multiple=True, required=True, help="dns:, urn:, ip: or eui:<first>-<last>.<realm>")
-@click.option("--station", "stations", multiple=True, help="Station account; may be repeated. [default: the member's]")
+@click.option("--station", "stations", multiple=True, help="Label or account; may be repeated. [default: the member's]")
 @click.option("--closes-in", default="30d", show_default=True, help="Such as 90s, 30m, 12h, 30d.")
 @click.option("--key", default="administrator", show_default=True, help="Label or address of the administrator's key.")
 @gateway_option
@@ -49,7 +54,7 @@ def open_lot(
     from pki_chain.chain.ledger import LedgerClient
     from pki_chain.chain.typed_data import TypedTexts
     from pki_chain.cli.names import format_range, parse_range
-    from pki_chain.ports import Address, LotOpened, LotTerms
+    from pki_chain.ports import LotOpened, LotTerms
     from pki_chain.station.orders import Orders
 
     number = _PROFILES.get(profile) or (int(profile) if profile.isascii() and profile.isdigit() else 0)
@@ -60,7 +65,8 @@ def open_lot(
         profile=number,
         maximum=maximum,
         closes_at=int(time.time()) + parse_duration(closes_in),
-        stations=tuple(Address(each) for each in stations) or (load_signer(config, config.station.account).address,),
+        stations=tuple(_station(config, each) for each in stations)
+        or (load_signer(config, config.station.account).address,),
         ranges=tuple(parse_range(each) for each in ranges),
     )
     consortium = config.load_consortium()
@@ -138,6 +144,14 @@ def show(config: MemberConfig, number: int, *, as_json: bool) -> None:
         f"  ranges: {', '.join(format_range(each) for each in terms.ranges)}"
     )
     print_result(result, text, as_json=as_json)
+
+
+def _station(config: MemberConfig, label: str) -> Address:
+    """Of a label in the member's keystore, or the address itself, such as another member's. Raises `NotFoundError`."""
+    account = find(config, label)
+    if account is None:
+        raise NotFoundError(f"the keystore has no key {label!r}: give its label, or the account's address")
+    return account
 
 
 def parse_duration(text: str) -> int:

@@ -136,6 +136,7 @@ class IdentityRegister:
     def close(self) -> None:
         """Close the database and let another process have it."""
         self._connection.close()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)  # also where a child that is being started has a copy of the descriptor
         os.close(self._lock)
 
     def prepare(

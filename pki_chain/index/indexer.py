@@ -62,6 +62,7 @@ class Indexer:
     def close(self) -> None:
         """Close the database and let another process write it."""
         self._database.close()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)  # also where a child that is being started has a copy of the descriptor
         os.close(self._lock)
 
     def advance(self, should_stop: Callable[[], bool] = lambda: False) -> Block:

@@ -107,6 +107,7 @@ class Station:
     def close(self) -> None:
         """Close the outbox and let another process have it."""
         self._outbox.close()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)  # also where a child that is being started has a copy of the descriptor
         os.close(self._lock)
 
     @property

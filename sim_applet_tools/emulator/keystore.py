@@ -99,6 +99,7 @@ class EncryptedFileStore:
 
     def close(self) -> None:
         """Give the lock back."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)  # also where a child that is being started has a copy of the descriptor
         os.close(self._lock)
 
     def _replace(self, temporary: Path, content: bytes) -> None:

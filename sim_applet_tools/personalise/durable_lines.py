@@ -52,6 +52,7 @@ class DurableLines:
             raise StorageError(f"cannot write {self._path}: {error.strerror}: make room and start again") from error
 
     def close(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # also where a child being started has a copy of it
         os.close(self._descriptor)
 
     def _lock(self) -> None:

@@ -26,7 +26,7 @@ from sim_applet_tools.transport.loopback import LoopbackTransport, RawCard
 from tests.agent.ledger import Ledger
 from tests.agent.provider import Provider
 from tests.agent.provider_http import serve
-from tests.sim.card_targets import fresh_emulator
+from tests.sim.card_targets import Applets, Readers, fresh_emulator
 
 PIN = "65432100"
 IDENTITY = "0x" + "5a" * 32
@@ -118,6 +118,14 @@ def assembled(
     with HttpConnection(issuer) as connection:
         client = ProviderClient(issuer, connection, key, enrolment.access_token, clock)
         yield Agent(enrolment, key, client, place, person.open_card, clock=clock, seen=person.seen, watch=ledger)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_readers_and_applets() -> Iterator[None]:
+    """What tests of this folder start of them too, as those of cards do."""
+    yield
+    Readers.stop()
+    Applets.stop()
 
 
 @pytest.fixture

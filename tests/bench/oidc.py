@@ -22,10 +22,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -44,8 +45,8 @@ from tests.oidc.parties import add_client, members
 from tests.oidc.test_service import Service, gateway_of
 
 _AT_ONCE = 8
-_ALONE = 100
-_EACH = 25
+_EACH = {1: 30, _AT_ONCE: 8}  # logins of each client in a turn, by how many there are
+_TURNS = 4
 _TOGETHER = 60
 _TRACED = 25
 _WARM_S = 5.0
@@ -64,6 +65,26 @@ class Round:
     whole_ms: float
     card_ms: float
     cpu_ms: float
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], cpu_s: float, at_once: int) -> Self:
+        """The rate is that of clients who do nothing between logins, and wait for no card."""
+        waits = sorted(sample.awaited_s for sample in samples)
+        whole_s = statistics.mean(sample.login_s for sample in samples)
+        return cls(
+            at_once / whole_s,
+            statistics.median(waits) * 1e3,
+            waits[len(waits) * 99 // 100] * 1e3,
+            whole_s * 1e3,
+            statistics.mean(sample.card_s for sample in samples) * 1e3,
+            cpu_s / len(samples) * 1e3,
+        )
+
+
+@dataclass(slots=True)
+class _Kept:
+    samples: list[Sample] = field(default_factory=list)
+    cpu_s: float = 0.0
 
 
 class Crowd:
@@ -110,20 +131,9 @@ class Crowd:
             self.logins(5, _AT_ONCE)
 
     def round(self, pid: int, each: int, at_once: int) -> Round:
-        """The rate is that of clients who do nothing between logins, and wait for no card."""
         before = _cpu_s(pid)
         samples = self.logins(each, at_once)
-        cpu_s = _cpu_s(pid) - before
-        waits = sorted(sample.awaited_s for sample in samples)
-        whole_s = statistics.mean(sample.login_s for sample in samples)
-        return Round(
-            at_once / whole_s,
-            statistics.median(waits) * 1e3,
-            waits[len(waits) * 99 // 100] * 1e3,
-            whole_s * 1e3,
-            statistics.mean(sample.card_s for sample in samples) * 1e3,
-            cpu_s / len(samples) * 1e3,
-        )
+        return Round.of(samples, _cpu_s(pid) - before, at_once)
 
     def stages(self, pid: int, count: int) -> list[float]:
         """Server CPU in ms of each stage, `count` logins going through it one after the other."""
@@ -162,12 +172,12 @@ def measure() -> Iterator[Figure]:
     yield Figure("oidc", "load of the machine before (1 min)", os.getloadavg()[0], "")
     with tempfile.TemporaryDirectory() as directory:
         with serving(Path(directory)) as served:
-            ours = _both(served.crowd, served.pid)
+            with _peer() as found:
+                ours, *rest = _in_turns([(served.pid, served.crowd), *([found] if found else [])])
+            theirs = rest[0] if rest else None
             stages = served.crowd.stages(served.pid, _TOGETHER)
             syncs = _syncs(served.pid, lambda: len(served.crowd.logins(_TRACED, 1)))
             load = list(oidc_load.measure(served))
-        with _peer() as found:
-            theirs = _both(found[1], found[0]) if found else None
         yield from _compared(ours, theirs)
         for name, spent in zip(STAGES[OURS], stages, strict=True):
             yield Figure("oidc", f"server CPU, {name}", spent, "ms each")
@@ -180,9 +190,18 @@ def measure() -> Iterator[Figure]:
     yield Figure("oidc", "load of the machine after (1 min)", os.getloadavg()[0], "")
 
 
-def _both(crowd: Crowd, pid: int) -> dict[int, Round]:
-    crowd.warm_up()
-    return {1: crowd.round(pid, _ALONE, 1), _AT_ONCE: crowd.round(pid, _EACH, _AT_ONCE)}
+def _in_turns(crowds: Sequence[tuple[int, Crowd]]) -> list[dict[int, Round]]:
+    """Rounds of each in turns, so that other load of the machine meets all of them alike."""
+    for _, crowd in crowds:
+        crowd.warm_up()
+    found = [{at_once: _Kept() for at_once in _EACH} for _ in crowds]
+    for _ in range(_TURNS):
+        for at_once, each in _EACH.items():
+            for (pid, crowd), kept in zip(crowds, found, strict=True):
+                before = _cpu_s(pid)
+                kept[at_once].samples += crowd.logins(each, at_once)
+                kept[at_once].cpu_s += _cpu_s(pid) - before
+    return [{at_once: Round.of(it.samples, it.cpu_s, at_once) for at_once, it in kept.items()} for kept in found]
 
 
 def _compared(ours: dict[int, Round], theirs: dict[int, Round] | None) -> Iterator[Figure]:

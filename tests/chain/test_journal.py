@@ -158,6 +158,17 @@ def test_a_failed_fsync_is_final(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     journal.close()
 
 
+def test_a_closed_journal_is_free_while_a_child_that_starts_has_a_copy(path: Path) -> None:
+    """Between fork and exec of another thread's child its descriptors are there twice."""
+    journal = Journal(path, GENESIS)
+    copy = os.dup(journal._file)
+    try:
+        journal.close()
+        Journal(path, GENESIS).close()
+    finally:
+        os.close(copy)
+
+
 def test_a_record_over_the_limit_is_refused(path: Path) -> None:
     journal = Journal(path, GENESIS)
     with pytest.raises(StorageError, match="over the journal's limit"):

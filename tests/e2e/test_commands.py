@@ -120,6 +120,17 @@ def test_a_lot_outside_of_the_member_s_name_space_is_refused(shared_stage: Stage
     assert "RegistryBadLot" in refused.error
 
 
+def test_a_lot_for_a_station_by_its_label(shared_stage: Stage) -> None:
+    """As the README's commands by hand do; a label that is none is named."""
+    arguments = ("lot", "open", "--profile", "small-cell", "--maximum", "5")
+    allowed = ("--range", f"eui:{FIRST_EUI:012x}-{LAST_EUI:012x}.{REALM}")
+    added = shared_stage.tally(VENDOR, "station", "add", "by-hand").content["station"]
+    lot = shared_stage.tally(VENDOR, *arguments, *allowed, "--station", "by-hand").content["lot"]
+    assert shared_stage.tally(OEM, "lot", "show", str(lot)).content["stations"] == [added.lower()]
+    nobody = shared_stage.tally(VENDOR, *arguments, *allowed, "--station", "nobody", expected=(NOT_FOUND,))
+    assert "no key 'nobody'" in nobody.error
+
+
 def test_stations_are_added_and_suspended_by_their_member(shared_stage: Stage) -> None:
     added = shared_stage.tally(VENDOR, "station", "add", "third-line").content["station"]
     again = shared_stage.tally(VENDOR, "station", "add", "third-line").content["station"]

@@ -101,6 +101,7 @@ class Journal:
             raise
 
     def close(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # also where a child that is being started has a copy of the descriptor
         os.close(self._file)
 
     def append(self, records: Sequence[Record]) -> None:
