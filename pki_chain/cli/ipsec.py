@@ -100,6 +100,7 @@ def sync(
     scope = Scope(profile, member, suffix)
     kept = BundleDirectory(directory, reader, load_signers(signers_file), scope, max_age_s=max_age)
     charon, own = Charon(socket_path), IpsecSettings.load(settings)
+    click.get_current_context().call_on_close(charon.close)
     issued = _issued_peers(charon, own, reader, max_age or _CUT_OFF_S)
     loop = IpsecSync(PeerTable(charon, own), kept, directory, reader, issued)
     if once:

@@ -24,13 +24,14 @@ from pki_chain.gateway.signers import (
     serial_of,
     status_of_authority,
 )
+from pki_chain.index.authorities import Authorities
 from pki_chain.index.authority_records import AuthorityRecord
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.errors import NotReadyError
 from pki_chain.index.queries import ReadModel, facts_of
 from pki_chain.ports import Status
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
-from pki_chain.status.delegated_key import NotDelegatedError
+from pki_chain.status.delegated_key import DelegatedKeys, NotDelegatedError
 from pki_chain.status.encoding import object_identifier
 from pki_chain.status.ocsp import (
     ResponseStatus,
@@ -41,7 +42,7 @@ from pki_chain.status.ocsp import (
     is_about,
 )
 from pki_chain.status.ocsp_request import NONCE, CertId, OcspRequest, OcspRequestError, parse_ocsp_request
-from pki_chain.status.status_key import StatusKey
+from pki_chain.status.status_key import StatusKey, StatusKeys
 from pki_chain.x509.der import OCTET_STRING
 
 MEDIA_TYPE: Final = "application/ocsp-response"
@@ -79,10 +80,12 @@ class Said:
 class OcspAnswers:
     """Answers from one read model. Safe for threads."""
 
-    def __init__(self, read_model: ReadModel, freshness: Freshness, signers: Signers) -> None:
+    def __init__(
+        self, read_model: ReadModel, freshness: Freshness, keys: StatusKeys, delegated: DelegatedKeys | None = None
+    ) -> None:
         self._read_model = read_model
         self._freshness = freshness
-        self._signers = signers
+        self._signers = Signers(Authorities(read_model), keys, delegated)
 
     def answer(self, content: bytes) -> OcspAnswer:
         """The answer to a request, an error of OCSP included: it always has one."""
@@ -166,8 +169,10 @@ class OcspCache:
         self._signed: dict[bytes, _Signed] = {}
         self._read: dict[bytes, tuple[CertId, ...]] = {}
         self._delegated: dict[Issuer, StatusKey] = {}
+        self._authorities = Authorities(read_model)
         self._version = -1
         self._position = -1
+        self._trust_list = (-1, -1)
         self._moment: Moment | None = None
 
     def answer(self, content: bytes) -> OcspAnswer:
@@ -252,13 +257,16 @@ class OcspCache:
             return self._moment
         with self._read_model.snapshot():
             moment, position = self._freshness.moment(), self._change_log.position()
-            if position < self._position:
+            trust_list = self._authorities.version()
+            # What is said of a CA's own certificate is in no change of the feed.
+            if position < self._position or trust_list != self._trust_list:
                 self._drop_all()
             elif position > self._position and self._singles:
                 changed = self._change_log.changed_keys(self._position, _MAX_CHANGES)
                 self._drop(changed) if len(changed) < _MAX_CHANGES else self._drop_all()
         self._delegated.clear()
         self._version, self._position, self._moment = version, position, moment
+        self._trust_list = trust_list
         return moment
 
     def _forget(self, encoded: bytes) -> None:

@@ -88,7 +88,8 @@ class Services:
         read_model = ReadModel(data / INDEX_FILE)
         freshness = Freshness(read_model, clock)
         change_log, status_keys = ChangeLog(read_model), open_status_keys(config)
-        signers = Signers(Authorities(read_model), status_keys, open_delegated_keys(config))
+        delegated = open_delegated_keys(config)
+        signers = Signers(Authorities(read_model), status_keys, delegated)
         inbox = Inbox(data / INBOX_FILE)
         ledger = LedgerClient(consortium, config.ledger.timeout_s)
         places = Places(LEDGER_PLACES)
@@ -112,7 +113,7 @@ class Services:
             change_log=change_log,
             status_keys=status_keys,
             status_answers=StatusAnswers(read_model, freshness),
-            ocsp_answers=OcspAnswers(read_model, freshness, signers),
+            ocsp_answers=OcspAnswers(read_model, freshness, status_keys, delegated),
             crl_answers=CrlAnswers(read_model, change_log, freshness, status_keys),
             authority_lists=AuthorityLists(read_model, change_log, freshness, signers),
             bundle_answers=BundleAnswers(read_model, change_log, freshness, status_keys, consortium.founding_hash),

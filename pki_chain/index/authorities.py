@@ -17,8 +17,10 @@ LONGEST_CHAIN: Final = 8
 AUTHORITY: Final = (
     "SELECT * FROM (SELECT a.id, a.member, a.parent, a.scope, a.trusted_from, a.trusted_until, a.path_length, a.der,"
     " a.sha256, a.subject, a.key_identifier, a.spki_sha256, a.key_sha1, a.key_sha256, a.published_at, a.withdrawn_at,"
-    " a.reason, CASE m.state WHEN 1 THEN 0 ELSE m.changed_at END, a.number"
-    " FROM authorities a JOIN members m ON m.id = a.member)"
+    " a.reason, (WITH RECURSIVE above (parent, member) AS (SELECT a.parent, a.member"
+    " UNION ALL SELECT p.parent, p.member FROM authorities p JOIN above ON p.id = above.parent)"
+    " SELECT coalesce(min(m.changed_at), 0) FROM above JOIN members m ON m.id = above.member WHERE m.state <> 1),"
+    " a.number FROM authorities a)"
 )
 """Columns that `authority_record` takes; to be ordered by `number`, which puts parents before their children."""
 
@@ -53,6 +55,13 @@ class Authorities:
 
     def __init__(self, read_model: ReadModel) -> None:
         self._read_model = read_model
+
+    def version(self) -> tuple[int, int]:
+        """Another one when the list of authorities changed: how many were published, and how many were withdrawn."""
+        ((published, withdrawn),) = self._read_model.rows(
+            "SELECT count(*), coalesce(sum(withdrawn_at > 0), 0) FROM authorities"
+        )
+        return published, withdrawn
 
     def authority(self, identity: bytes) -> AuthorityRecord | None:
         """The root or issuing CA with this id (32 bytes)."""

@@ -13,9 +13,9 @@ class AuthorityRecord:
 
     `parent` is None for a root. `trusted_until` is the last second, of which nothing below it lives longer; so it ends
     earlier only where it or one above it is withdrawn: `withdrawn_at` is 0 while none is, `reason` is the CRLReason to
-    tell (keyCompromise as cACompromise). `barred_at` is when its member lost its rights, 0 while it has them. `subject`
-    is the DER of its Name; `key_sha1` and `key_sha256` are of the key's bits alone, as OCSP names an issuer's key
-    (RFC 6960 §4.1.1).
+    tell (keyCompromise as cACompromise). `barred_at` is when its member, or that of one above it, lost its rights, 0
+    while all have them. `subject` is the DER of its Name; `key_sha1` and `key_sha256` are of the key's bits alone, as
+    OCSP names an issuer's key (RFC 6960 §4.1.1).
     """
 
     id: CertificateId

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from pki_chain import ports
@@ -259,6 +259,8 @@ class Projection:
         if read.authority_key_identifier is not None:
             issuer = self._authorities.issuer_of(read.issuer or b"", read.authority_key_identifier)
             flags |= HoldFlag.CA_ISSUED
+            if issuer is None:  # a CA that our reader refused: nobody would hear of its withdrawal, so never good
+                read = replace(read, not_before=0, not_after=0)
         authority, key_sha1, key_sha256 = issuer or (None, read.key_sha1, read.key_sha256)
         row: dict[str, object] = {
             "id": content.certificate,

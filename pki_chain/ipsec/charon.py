@@ -101,11 +101,11 @@ class Charon:
     def cut_issued(self, identities: Iterable[str] | None = None) -> int:
         """End the SAs of peers that `open_to_issued` let in, of these identities or all; how many. Raises `CharonError`
         when some are left in the end."""
-        wanted = None if identities is None else set(identities)
+        wanted = None if identities is None else {each.lower() for each in identities}
         seen: set[bytes] = set()
         for turn in range(_TRIES):
             found = [each[ISSUED] for each in self._stream("list_sas", {"ike": ISSUED}) if ISSUED in each]
-            ended = [each for each in found if wanted is None or each.get("remote-id", b"").decode() in wanted]
+            ended = [each for each in found if _is_among(each.get("remote-id", b"").decode(errors="replace"), wanted)]
             if not turn:  # who is just coming was perhaps asked about before the event, and has no name yet
                 ended += [each for each in found if each not in ended and each["state"] != b"ESTABLISHED"]
             elif not ended:
@@ -183,3 +183,9 @@ class _NothingThereError(CharonError):
 
 def _ours(names: Iterable[str]) -> set[str]:
     return {name for name in names if name.startswith(PREFIX)}
+
+
+def _is_among(identity: str, wanted: set[str] | None) -> bool:
+    """Whether an SA's peer is one of these, in lower case; None are all. The daemon does not tell case in names apart,
+    and a distinguished name stands in no event: whoever goes by one must come again, and is asked about then."""
+    return wanted is None or identity.lower() in wanted or "=" in identity

@@ -37,27 +37,31 @@ class IssuedPeers:
 
     def look(self, now: float) -> int:
         """Bring the daemon up to date; how many peers were cut off. Raises `CharonError`."""
-        ended, news = self._follow(now)
+        was_silent = self._heard_at is None
+        ended, news, is_over = self._follow(now)
         if self._heard_at is None or now - self._heard_at > self._max_age_s:
-            self._cursor = "now"  # all begin anew then, with answers of then
+            self._cursor, self._heard_at = "now", None  # all begin anew then, with answers of then
             return self._charon.close_to_issued()
+        # What was before the first event that is followed, nobody told: no SA and no answer of then is believed.
+        cut = self._charon.close_to_issued() if was_silent else 0
         if not self._charon.is_open_to_issued():
             self._charon.flush()
             self._charon.open_to_issued(self._settings, self._authority)
         elif news:
             self._charon.flush()
-        return self._charon.cut_issued(ended) if ended else 0
+        return cut + (self._charon.cut_issued(ended) if is_over else 0)
 
-    def _follow(self, now: float) -> tuple[set[str], bool]:
-        """Identities that ended since, and whether there was any event."""
+    def _follow(self, now: float) -> tuple[set[str], bool, bool]:
+        """Identities that ended since, whether there was any event, and whether one ended something."""
         ended: set[str] = set()
-        news, more = False, True
+        news, is_over, more = False, False, True
         try:
             while more:
                 page = self._feed.read_object("/v1/changes", {"after": self._cursor, "limit": PAGE})
                 for change in page["changes"]:
                     news = True
                     if change["kind"] in ENDS:
+                        is_over = True
                         ended |= _identities(change)
                 self._cursor, more = str(page["cursor"]), bool(page["more"])
             self._heard_at = now
@@ -65,7 +69,7 @@ class IssuedPeers:
             log.warning("a page of the feed is not of its form: %r", error)
         except TallyError as error:
             log.warning("the feed is not read for now: %s", error)
-        return ended, news
+        return ended, news, is_over
 
 
 def _identities(change: Mapping[str, Any]) -> set[str]:

@@ -15,14 +15,14 @@ from pki_chain.errors import LedgerUnavailableError
 from pki_chain.gateway.order_forms import read_order
 from pki_chain.gateway.problems import EnvelopeError
 from pki_chain.gateway.strict_json import JsonObject
-from pki_chain.ports import Address, CertificateId, TrustScope
+from pki_chain.ports import Address, CertificateId, MemberState, TrustScope
 from pki_chain.station.issuers import fetch_issuers
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.delegation import parse_delegation
 from tests.authorities import delegated, issuing, root
-from tests.certificates import BLOCK_TIME, DAY_S
+from tests.certificates import BLOCK_TIME, DAY_S, key
 from tests.gateway.conftest import Gateway
-from tests.index.recorded_ledger import AUTHORITY
+from tests.index.recorded_ledger import AUTHORITY, KINDS, MEMBER_NAMES, OPERATOR
 
 BY = Address("0x" + "aa" * 20)
 ROOT = root()
@@ -117,6 +117,36 @@ def test_states(listed: Gateway) -> None:
         "barred",
         "withdrawn",
     ]
+
+
+def test_a_ca_below_one_of_a_suspended_member_is_barred_too(listed: Gateway) -> None:
+    """As `isLive` of the contract: the members of all of them must be active."""
+    below = parse_authority(issuing(CA, "Other member's", key(7)).encode())
+    listed.ledger.mine(
+        [
+            ports.AuthorityPublished(
+                authority=below.id,
+                member=OPERATOR,
+                parent=parse_authority(CA.encode()).id,
+                scope=TrustScope.IKE,
+                path_length=0,
+                trusted_from=BLOCK_TIME,
+                trusted_until=BLOCK_TIME + 1_000 * DAY_S,
+                subject_hash=bytes(32),
+                key_identifier_hash=bytes(32),
+                by=BY,
+                der=below.der,
+            )
+        ]
+    )
+    listed.ledger.mine(
+        [ports.MemberChanged(AUTHORITY, KINDS[AUTHORITY], MemberState.SUSPENDED, MEMBER_NAMES[AUTHORITY])]
+    )
+    listed.catch_up()
+    found = listed.client.get("/v1/authorities").get_json()["authorities"]
+    assert [each["state"] for each in found] == ["barred"] * 3
+    assert listed.client.get(f"/v1/authorities?member={OPERATOR}").get_json()["authorities"][0]["state"] == "barred"
+    assert listed.client.get(f"/v1/authorities/0x{below.id.hex()}").get_json()["state"] == "barred"
 
 
 def test_it_is_not_answered_when_the_read_model_is_stale(listed: Gateway) -> None:

@@ -201,6 +201,15 @@ def test_a_withdrawal_after_a_certificate_s_end_says_nothing(tmp_path: Path, led
     assert status(read(tmp_path, ledger), cell).state is Status.EXPIRED
 
 
+def test_what_no_known_ca_issued_is_never_good(tmp_path: Path, ledger: RecordedLedger) -> None:
+    """The ledger may have taken what our reader of CAs does not understand: nobody would hear of its withdrawal."""
+    cell = device(issuing(ROOT, "Unread", key(9)), 1)
+    ledger.accept([cell])
+    model = read(tmp_path, ledger)
+    assert status(model, cell).state is not Status.VALID
+    assert list(ChangeLog(model).changes(0, 10)) == []
+
+
 def test_a_rebuild_gives_the_same(tmp_path: Path, ledger: RecordedLedger) -> None:
     ledger.accept([device(CA, 1)])
     ledger.mine([withdrawn(ROOT)])

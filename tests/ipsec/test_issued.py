@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 import tomllib
@@ -11,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pki_chain.chain.signer import create_passphrase
+from pki_chain.cli.ipsec import ipsec
 from pki_chain.demo.hosts import IS_POSSIBLE, Host, cell_initiates, two_hosts, write_settings
 from pki_chain.errors import ConfigurationError
 from pki_chain.ipsec.authority import IssuingAuthorities
@@ -28,7 +31,7 @@ from tests.gateway.conftest import Gateway, opened
 from tests.index.recorded_ledger import RecordedLedger
 from tests.ipsec.cells import issue_for
 from tests.relying.conftest import served
-from tests.relying.issuer import Issuer, publish_root, store_pem
+from tests.relying.issuer import Issuer, publish_below, publish_root, store_pem
 
 pytestmark = [
     pytest.mark.ipsec,
@@ -51,6 +54,7 @@ class Site:
     settings: IpsecSettings
     name: str
     by_list: bool
+    address: str
     peers: IssuedPeers
     service: ExitStack
 
@@ -101,15 +105,21 @@ def cable(hosts: tuple[Host, Host]) -> Iterator[str]:
         ip("link", "del", f"h{tag}")
 
 
-@pytest.fixture(params=["ocsp", "crl"])
+@pytest.fixture(params=["ocsp", "ocsp, two CAs", "crl"])
 def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, tmp_path: Path) -> Iterator[Site]:
     segw, cell = hosts
     with opened(tmp_path, RecordedLedger(int(time.time()) - 60)) as gateway, ExitStack() as service:
         create_passphrase(gateway.config.keystore.passphrase_file)
         address = service.enter_context(served(gateway.client.application.wsgi_app, cable))
         root = publish_root(gateway)
-        section = 'certificates = ["ca.pem"]\n'
-        if request.param == "ocsp":
+        certificates = [root.authority.der]
+        if request.param == "ocsp, two CAs":  # the upper one's delegate answers about the lower one
+            root.delegate(DelegationKind.OCSP_SIGNING)
+            root = publish_below(gateway, root)
+            certificates.append(root.authority.der)
+        names = ", ".join(f'"ca{number}.pem"' for number in range(len(certificates)))
+        trusted = section = f"certificates = [{names}]\n"
+        if request.param != "crl":
             root.delegate(DelegationKind.OCSP_SIGNING)
             section += f'ocsp_uris = ["{address}/ocsp"]\n'
         else:
@@ -119,10 +129,11 @@ def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, t
             section += 'list_signers = ["signer.pem"]\n'
         gateway.ledger.accept([root.device(SEGW), root.device(CELL)])
         for host in hosts:
-            store_pem(host.directory / "ca.pem", root.authority.der)
+            for number, der in enumerate(certificates):
+                store_pem(host.directory / f"ca{number}.pem", der)
         settings = IpsecSettings.load(write_settings(segw, cell, root.device(SEGW), key(SEGW), authority=section))
         name = parse_certificate(root.device(SEGW)).names[0].text
-        section = f'certificates = ["ca.pem"]\nid = "{name}"\nrevocation = "ifuri"\n'
+        section = f'{trusted}id = "{name}"\nrevocation = "ifuri"\n'
         of_cell = IpsecSettings.load(
             write_settings(cell, segw, root.device(CELL), key(CELL), initiator=True, authority=section)
         )
@@ -133,7 +144,8 @@ def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, t
         far.open_to_issued(of_cell, of_cell.authority)
         peers = IssuedPeers(charon, settings, settings.authority, GatewayReader([address]), MAX_AGE_S)
         try:
-            yield Site(gateway, root, segw, cell, charon, settings, name, request.param == "crl", peers, service)
+            by_list = request.param == "crl"
+            yield Site(gateway, root, segw, cell, charon, settings, name, by_list, address, peers, service)
         finally:
             for each in (far, charon):
                 each.close_to_issued()
@@ -198,7 +210,7 @@ def test_a_pinned_peer_that_was_cut_off_does_not_come_in_by_the_cas(site: Site) 
     table = PeerTable(site.charon, site.settings)
     assert table.reconcile([der], time.time()).admitted == 1
     assert table.reconcile([], time.time()).cut == 1
-    section = f'certificates = ["ca.pem"]\nid = "{site.name}"\nrevocation = "ifuri"\n'
+    section = f'certificates = ["ca0.pem"]\nid = "{site.name}"\nrevocation = "ifuri"\n'
     path = write_settings(site.cell, site.segw, der, own, initiator=True, authority=section)
     settings = IpsecSettings.load(path)
     far = Charon(site.cell.socket)
@@ -206,6 +218,26 @@ def test_a_pinned_peer_that_was_cut_off_does_not_come_in_by_the_cas(site: Site) 
     far.open_to_issued(settings, settings.authority)
     assert not site.connects()
     far.close()
+
+
+def test_the_command_opens_and_closes_by_the_section(site: Site, tmp_path: Path) -> None:
+    signers = tmp_path / "signers.pem"
+    site.gateway.services.status_keys.create("Example Mobile", site.gateway.ledger.time - 60)
+    signers.write_bytes(site.gateway.client.get("/bundles/signers.pem").data)
+    site.tick()
+    settings = str(site.segw.directory / "ipsec.toml")
+    command = ["sync", settings, str(tmp_path / "peers"), "--signers", str(signers), "--once", "--json"]
+    command += ["--profile", "1"]  # none of these is pinned as well
+    command += ["--gateway", site.address, "--vici", str(site.segw.socket)]
+    done = CliRunner().invoke(ipsec, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["cut"] == 0
+    assert site.connects()
+    site.service.close()
+    done = CliRunner().invoke(ipsec, command)  # begun anew, with nobody to ask
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["cut"] == 1
+    assert not site.charon.is_open_to_issued()
 
 
 def test_settings_that_are_wrong_say_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from tests.relying.ocsp_requests import request
 
 OCSP, CRL = DelegationKind.OCSP_SIGNING, DelegationKind.CRL_SIGNING
 TYPE = "application/ocsp-request"
+STRANGER = Path(__file__).parent / "stranger"
 
 
 @pytest.fixture
@@ -342,3 +344,29 @@ def test_openssl_checks_with_the_list(publishing: Gateway, root: Issuer, tmp_pat
     assert run(*check, good).endswith("OK\n")
     assert "certificate revoked" in run(*check, held, status=2)
     assert parse_certificate(root.device(1)).serial_number == 1_001
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
+def test_go_believes_both_by_the_ca_alone(publishing: Gateway, root: Issuer, tmp_path: Path) -> None:
+    """OCSP by the CA's certificate; of the list, Go's x509 verifies the delegated signer's signature."""
+    program = tmp_path / "stranger"
+    done = subprocess.run(
+        ["go", "build", "-o", program, "."], cwd=STRANGER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    root.delegate(OCSP)
+    signer = store_pem(tmp_path / "signer.pem", root.delegate(CRL))
+    publishing.catch_up()
+    authority = store_pem(tmp_path / "ca.pem", root.authority.der)
+    device = store_pem(tmp_path / "device.pem", root.device(0))
+    stranger = store_pem(tmp_path / "stranger.pem", publish_root(publishing, "Other").authority.der)
+    with served(publishing.client.application.wsgi_app) as address:
+        assert run(program, "issued", authority, device, f"{address}/ocsp") == "good\ngood\n"
+        publishing.ledger.hold(root.device(0))
+        publishing.catch_up()
+        assert run(program, "issued", authority, device, f"{address}/ocsp") == "revoked 6\nrevoked 6\n"
+        assert run(program, "issued", stranger, device, f"{address}/ocsp", status=1)
+    listed_at = tmp_path / "list.crl"
+    listed_at.write_bytes(fetch(root))
+    assert run(program, "crl", signer, listed_at) == "1000\n"
+    assert run(program, "crl", stranger, listed_at, status=1)

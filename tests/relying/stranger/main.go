@@ -1,6 +1,7 @@
 // Reads a gateway's answers with Go's own packages: OCSP with golang.org/x/crypto/ocsp, the list with crypto/x509.
 //
 //	stranger ocsp SIGNERS CERTIFICATE URL   prints good, revoked REASON or unknown
+//	stranger issued CA CERTIFICATE URL      the same about a certificate that this CA issued
 //	stranger crl SIGNERS FILE               prints serial numbers, one a line
 package main
 
@@ -19,19 +20,24 @@ import (
 
 func main() {
 	if len(os.Args) < 4 {
-		fail(fmt.Errorf("usage: ocsp SIGNERS CERTIFICATE URL | crl SIGNERS FILE"))
+		fail(fmt.Errorf("usage: ocsp SIGNERS CERTIFICATE URL | issued CA CERTIFICATE URL | crl SIGNERS FILE"))
 	}
 	signer := certificate(os.Args[2])
 	if os.Args[1] == "crl" {
 		list(signer, os.Args[3])
 		return
 	}
-	ask(signer, certificate(os.Args[3]), os.Args[4])
+	subject := certificate(os.Args[3])
+	issuer := subject
+	if os.Args[1] == "issued" {
+		issuer = signer
+	}
+	ask(signer, subject, issuer, os.Args[4])
 }
 
-func ask(signer, subject *x509.Certificate, url string) {
+func ask(signer, subject, issuer *x509.Certificate, url string) {
 	for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
-		request, err := ocsp.CreateRequest(subject, subject, &ocsp.RequestOptions{Hash: hash})
+		request, err := ocsp.CreateRequest(subject, issuer, &ocsp.RequestOptions{Hash: hash})
 		fail(err)
 		answer, err := http.Post(url, "application/ocsp-request", bytes.NewReader(request))
 		fail(err)
