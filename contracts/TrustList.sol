@@ -16,11 +16,14 @@ contract TrustList is ITrustList, TypedDomain {
     bytes32 private constant WITHDRAW_TYPE = keccak256("Withdraw(bytes32 id,uint8 reason,uint64 deadline)");
     uint8 private constant MOST_BELOW_A_ROOT = 3; // CAs on one path: it bounds every walk up
     uint256 private constant REASONS = 0x23f; // 0 to 5, 9
+    uint8 private constant KEY_COMPROMISE = 1;
+    uint8 private constant CA_COMPROMISE = 2;
     uint8 private constant ALL_SCOPES = 7;
 
     mapping(bytes32 id => Authority) private _authorities;
     mapping(bytes32 id => Delegation) private _delegations;
     mapping(bytes32 nameAndKeyIdentifier => bytes32 id) private _issuers;
+    mapping(bytes32 spkiHash => bytes32 id) private _compromised; // which authority was withdrawn for that
 
     IConsortium private immutable CONSORTIUM;
 
@@ -75,6 +78,9 @@ contract TrustList is ITrustList, TypedDomain {
         // 1. Who signed the certificate.
         AuthorityFacts memory facts = AuthorityCertificates.readAuthority(der);
         Authority memory made;
+        if (facts.issuerHash == facts.subjectHash) {
+            revert TrustListBadCertificate("it names itself as its issuer, and is no root");
+        }
         made.parent = _requireIssuer(facts);
         Authority memory parent = _authorities[made.parent];
         _requireSigned(der, parent.keyKind, parent.key);
@@ -187,6 +193,7 @@ contract TrustList is ITrustList, TypedDomain {
     ) private returns (bytes32 id) {
         id = facts.id;
         if (_authorities[id].member != 0) revert TrustListKnown(id);
+        if (_compromised[facts.spkiHash] != 0) revert TrustListWithdrawn(_compromised[facts.spkiHash]);
         if (!CONSORTIUM.isActive(member)) revert TrustListUnknownMember(member);
         if (scope == 0 || scope > ALL_SCOPES || scope & ~facts.scope != 0) revert TrustListBadScope(scope);
         if (facts.notBefore > block.timestamp || until < block.timestamp || until > facts.notAfter) {
@@ -243,6 +250,8 @@ contract TrustList is ITrustList, TypedDomain {
             return;
         }
         Authority storage known = _authorities[id];
+        // Another certificate of that key would bring back what ended.
+        if (reason == KEY_COMPROMISE || reason == CA_COMPROMISE) _compromised[known.spkiHash] = id;
         if (known.withdrawnAt != 0) return;
         (known.withdrawnAt, known.reason) = (uint40(block.timestamp), reason);
         emit AuthorityWithdrawn(id, member, by, reason);

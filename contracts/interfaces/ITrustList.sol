@@ -77,6 +77,8 @@ interface ITrustList {
     error TrustListUnknownMember(uint16 member);
     error TrustListUnknown(bytes32 id);
     error TrustListKnown(bytes32 id);
+
+    /// @notice This authority of the same key was withdrawn for compromise.
     error TrustListWithdrawn(bytes32 id);
     error TrustListUnknownIssuer(bytes32 subjectHash, bytes32 keyIdentifierHash);
     error TrustListIssuerNotLive(bytes32 authority);

@@ -132,7 +132,7 @@ contract IssuedCertificatesTest is TrustTest {
 
     function test_issuerThatIsWithdrawn() external {
         (bytes32 rootId, bytes32 issuingId) = trustBoth();
-        withdraw(issuingId, 1, AUTHORITY);
+        withdraw(issuingId, 4, AUTHORITY);
         expectReason(signed, Reasons.ISSUER_NOT_LIVE);
         Draft memory again = issuingDraft();
         again.serialNumber = Build.integer(55);

@@ -612,6 +612,45 @@ contract TrustListTest is TrustTest {
         refusedRoot(rootContent(root()), known(rootId));
     }
 
+    /// @notice Nor does its key in another certificate, where it is compromised.
+    function test_compromisedKeyIsNotListedAgain() external {
+        (bytes32 rootId, bytes32 id) = trustBoth();
+        withdraw(id, 4, AUTHORITY);
+        ok(address(trustList), publishCall(renewed(), AUTHORITY, IKE, issuingUntil(), AUTHORITY));
+        withdraw(id, 1, AUTHORITY);
+        check(trustList.authority(id).reason == 4, "the first withdrawal stays");
+        Draft memory made = issuingDraft();
+        made.serialNumber = Build.integer(79);
+        refusedPublication(made, abi.encodeWithSelector(ITrustList.TrustListWithdrawn.selector, id));
+        withdraw(rootId, 2, AUTHORITY);
+        made = rootDraft();
+        made.serialNumber = Build.integer(80);
+        refusedRoot(
+            rootContent(Build.buildBy(ROOT_KEY, made)),
+            abi.encodeWithSelector(ITrustList.TrustListWithdrawn.selector, rootId)
+        );
+        made.spki = spki(OTHER_KEY);
+        trust(rootContent(Build.buildBy(OTHER_KEY, made)));
+    }
+
+    /// @notice A root's new key under its old name, signed by the old one, comes by vote like any root.
+    function test_selfIssued() external {
+        trust(rootContent(root()));
+        Draft memory made = issuingDraft();
+        made.subject = made.issuer;
+        refusedPublication(made, bad("it names itself as its issuer, and is no root"));
+    }
+
+    function test_nameConstraints() external {
+        bytes memory oid = hex"0603551d1e";
+        Draft memory made = rootDraft();
+        made.extensions = bytes.concat(made.extensions, Build.extension(oid, false, hex"3000"));
+        refusedRoot(made, "nameConstraints are not processed");
+        made = rootDraft();
+        made.extensions = bytes.concat(made.extensions, Build.extension(oid, true, hex"3000"));
+        refusedRoot(made, "a critical extension that is not processed");
+    }
+
     // Layout that proofs read
 
     function test_slots() external {

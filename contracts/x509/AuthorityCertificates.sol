@@ -58,6 +58,7 @@ library AuthorityCertificates {
     /// @dev ExtKeyUsageSyntax of id-kp-OCSPSigning alone, 12 octets.
     uint256 private constant OCSP_SIGNING = 0x300a06082b06010505070309;
     bytes32 private constant NO_CHECK = keccak256(hex"2b0601050507300105"); // id-pkix-ocsp-nocheck
+    bytes32 private constant NAME_CONSTRAINTS = keccak256(hex"551d1e");
 
     /// @notice A certificate of a CA. Reverts with `TrustListBadCertificate` where it is none.
     function readAuthority(bytes calldata der) external view returns (AuthorityFacts memory facts) {
@@ -66,6 +67,8 @@ library AuthorityCertificates {
         _require(contents.isAuthority, "basicConstraints does not say cA");
         _require(list.critical & ProfileBits.EXT_BASIC_CONSTRAINTS != 0, "basicConstraints is not critical");
         _require(contents.keyUsage & ExtensionContents.KEY_CERT_SIGN != 0, "keyUsage lacks keyCertSign");
+        // Not critical, as some make them, they bind whoever knows them all the same.
+        _require(!_has(list, NAME_CONSTRAINTS), "nameConstraints are not processed");
         facts = _gather(parts);
         facts.pathLength = _pathLength(list);
         facts.scope = _scopeOf(contents.purposes);
@@ -90,7 +93,7 @@ library AuthorityCertificates {
             _require(_isOcspSigning(list), "extendedKeyUsage is not OCSPSigning alone");
             _require(!signsLists, "keyUsage of an OCSP signer has cRLSign");
             _require(contents.keyUsage & ExtensionContents.DIGITAL_SIGNATURE != 0, "keyUsage lacks digitalSignature");
-            _require(_hasNoCheck(list), "id-pkix-ocsp-nocheck is missing");
+            _require(_has(list, NO_CHECK), "id-pkix-ocsp-nocheck is missing");
             _require(life <= LONGEST_OCSP_DELEGATION, "an OCSP signer's certificate lives longer than 31 days");
             facts.delegation = ITrustList.DelegationKind.OcspSigning;
         }
@@ -181,9 +184,10 @@ library AuthorityCertificates {
         return end - start == 12 && DerReader.word(start) >> 160 == OCSP_SIGNING;
     }
 
-    function _hasNoCheck(Extensions memory list) private pure returns (bool) {
+    /// @dev Of extensions that the common reader does not know.
+    function _has(Extensions memory list, bytes32 identity) private pure returns (bool) {
         for (uint256 i = 0; i < list.otherCount; ++i) {
-            if (list.others[i] == NO_CHECK) return true;
+            if (list.others[i] == identity) return true;
         }
         return false;
     }
