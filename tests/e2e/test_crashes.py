@@ -19,6 +19,7 @@ from pki_chain.config import ConsortiumFile
 from pki_chain.demo.bad_certificates import certificate
 from pki_chain.demo.processes import Daemon, wait_until
 from pki_chain.demo.stage import AUTHORITY, FIRST_EUI, LAST_EUI, OEM, OPERATOR, REALM, VENDOR, Stage, wait_for_gateways
+from pki_chain.errors import LedgerUnavailableError
 from pki_chain.ports import CertificateSubmitted
 
 TALLY = (sys.executable, "-m", "pki_chain.cli.main")
@@ -62,10 +63,20 @@ def daemons(stage: Stage) -> dict[str, Daemon]:
 
 
 def head(stage: Stage) -> tuple[LedgerClient, int, bytes]:
+    """Once the ledger answers: a station may be told that all is valid while a killed one still reads its journal."""
     file = ConsortiumFile.load(stage.root / "consortium" / "consortium.json")
     ledger = LedgerClient(file)
+    wait_until("the ledger answers", lambda: answers(ledger))
     block = ledger.head()
     return ledger, block.number, block.hash
+
+
+def answers(ledger: LedgerClient) -> bool:
+    try:
+        ledger.head()
+    except LedgerUnavailableError:
+        return False
+    return True
 
 
 def test_everything_acknowledged_ends_valid_and_nothing_twice(stage: Stage, tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy, copytree
+from typing import TYPE_CHECKING
 
 import pytest
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 from identity_oidc.app import create_app
 from identity_oidc.config import (
@@ -30,6 +32,9 @@ from sim_applet_tools.agent.agent import Agent
 from tests.agent.conftest import Person, enrolled, new_person
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import Browser, RelyingParty, add_client, members
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 IDENTITY = "0x" + "5a" * 32
 OTHER_IDENTITY = "0x" + "66" * 32
@@ -74,9 +79,22 @@ def listening() -> Iterator[tuple[socket.socket, int]]:
         yield listener, listener.getsockname()[1]
 
 
+def _whole(application: WSGIApplication) -> WSGIApplication:
+    """Answers whose files are closed before they are sent: Werkzeug's server leaves them open when a browser ends its
+    connection while it looks for what else was sent, and warns when they are collected, in whatever test that is.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body, status, headers = run_wsgi_app(application, environ, buffered=True)
+        start_response(status, list(headers))
+        return body
+
+    return answer
+
+
 @contextmanager
 def serving(provider: Provider, listener: socket.socket) -> Iterator[Provider]:
-    server = make_server("127.0.0.1", 0, create_app(provider), threaded=True, fd=listener.fileno())
+    server = make_server("127.0.0.1", 0, _whole(create_app(provider)), threaded=True, fd=listener.fileno())
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
