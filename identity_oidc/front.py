@@ -5,23 +5,16 @@ and what Flask answers with a stream goes on without one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from identity_oidc.streams import WATCHED, WaitingStreams
-from tally_service.wsgi import (
-    Answer,
-    BodyError,
-    Receive,
-    Scope,
-    Send,
-    ThreadedApplication,
-    environ_of,
-    receive_body,
-    send_answer,
-)
+from identity_oidc.workplace import Answer, Answering, Workplace
+from tally_service.rsgi import Exchange, RequestScope, environ_of, receive_body
+from tally_service.wsgi import BodyError
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 MAX_BODY_BYTES: Final = 65_536
 BODY_TIMEOUT_S: Final = 10.0
@@ -29,41 +22,55 @@ THREADS: Final = 8
 MOST_REQUESTS: Final = 512
 """At once: what comes on top of them waits before its body is read."""
 
+_EMPTY: Final = ("content-length", "0")
+
 
 class Front:
-    """An ASGI application round the WSGI one. One a process."""
+    """An RSGI application round the WSGI one. One a process."""
 
     def __init__(
-        self, application: WSGIApplication, streams: WaitingStreams, body_timeout_s: float = BODY_TIMEOUT_S
+        self,
+        answering: Answering,
+        streams: WaitingStreams,
+        *,
+        in_loop: bool = True,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+        begin: Callable[[asyncio.AbstractEventLoop], None] = lambda _: None,
     ) -> None:
-        self._application = ThreadedApplication(application, THREADS)
+        """`in_loop` as `Workplace` has it; `begin` is called with the event loop before the first request."""
+        self._begin = begin
+        self._workplace = Workplace(answering, THREADS, in_loop=in_loop)
         self._streams = streams
         self._body_timeout_s = body_timeout_s
         self._turns = asyncio.Semaphore(MOST_REQUESTS)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by the server before the first request."""
+        self._begin(loop)
+
+    async def __rsgi__(self, scope: RequestScope, exchange: Exchange) -> None:
         """Answer one request. Raises `NotImplementedError` for what is not HTTP."""
-        if scope["type"] != "http":
-            raise NotImplementedError(scope["type"])
+        if scope.proto != "http":
+            raise NotImplementedError(scope.proto)
         try:
-            environ, (status, headers, page) = await self._answer(scope, receive)
+            environ, (status, headers, page) = await self._answer(scope, exchange)
         except BodyError as error:
-            await send_answer(send, error.status, [(b"content-length", b"0"), (b"connection", b"close")], b"")
+            exchange.response_bytes(error.status, [_EMPTY, ("connection", "close")], b"")
             return
         watched = environ.get(WATCHED)
         if watched is None or status != 200:
-            await send_answer(send, status, headers, page)
+            exchange.response_bytes(status, headers, page)
         elif self._streams.has_room(watched):
-            endless = [each for each in headers if each[0] != b"content-length"]
-            await self._streams.follow(watched, endless, page, receive, send)
+            endless = [each for each in headers if each[0].lower() != "content-length"]
+            await self._streams.follow(watched, endless, page, exchange)
         else:
-            await send_answer(send, 503, [(b"content-length", b"0"), (b"retry-after", b"2")], b"")
+            exchange.response_bytes(503, [_EMPTY, ("retry-after", "2")], b"")
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[WSGIEnvironment, Answer]:
+    async def _answer(self, scope: RequestScope, exchange: Exchange) -> tuple[WSGIEnvironment, Answer]:
         """What Flask was asked, and its whole answer. Raises `BodyError`."""
         async with self._turns:
             body = b""
-            if scope["method"] not in {"GET", "HEAD"}:
-                body = await receive_body(receive, MAX_BODY_BYTES, self._body_timeout_s)
+            if scope.method not in {"GET", "HEAD"}:
+                body = await receive_body(scope.headers, exchange, MAX_BODY_BYTES, self._body_timeout_s)
             environ = environ_of(scope, body)
-            return environ, await self._application.answer(environ)
+            return environ, await self._workplace.answer(environ)

@@ -1,21 +1,20 @@
 """The waiting pages' streams of server-sent events: they hold no thread, and one look at the database is for all.
 
 A page may open a stream where Flask has checked session, request and limits, as for any other (`views.login.events`);
-what follows is one word when the login waits no more. Source: HTML Living Standard §9.2; ASGI 3.0.
+what follows is one word when the login waits no more. Source: HTML Living Standard §9.2.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 from identity_oidc.errors import ProviderError
+from tally_service.rsgi import Exchange, Headers, Transport
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Look = Callable[[Collection[str]], Mapping[str, str]]
 """Of these challenges the news that there are. Raises `ProviderError`."""
 
@@ -48,36 +47,42 @@ class WaitingStreams:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="waiting")
         self._waiting: dict[str, set[asyncio.Future[str]]] = {}
         self._open = 0
+        self._is_closed = False
         self._watch: asyncio.Task[None] | None = None
 
     def has_room(self, challenge: str) -> bool:
         """Whether one more page may follow this challenge; who may not asks from time to time instead."""
-        return self._open < self._most and len(self._waiting.get(challenge, ())) < MOST_OF_A_LOGIN
+        is_full = self._is_closed or self._open >= self._most
+        return not is_full and len(self._waiting.get(challenge, ())) < MOST_OF_A_LOGIN
 
-    async def follow(
-        self, challenge: str, headers: list[tuple[bytes, bytes]], first: bytes, receive: Receive, send: Send
-    ) -> None:
+    async def follow(self, challenge: str, headers: Headers, first: bytes, exchange: Exchange) -> None:
         """Answer with a stream: `first` at once, and the news when there is some."""
         news: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(challenge, set()).add(news)
         self._open += 1
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_database())
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(_until_gone(exchange))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await _write(send, first)
-            await _wait(news, gone, send)
-            if news.done():
-                await send({"type": "http.response.body", "body": event(news.result())})
-        except OSError:
-            pass  # the browser went away while it was written to
+            transport = exchange.response_stream(200, headers)
+            await transport.send_bytes(first)
+            await self._wait(news, gone, transport)
+            if news.done() and not news.cancelled():
+                await transport.send_bytes(event(news.result()))
+        except RuntimeError:
+            pass  # the browser went away while it was written to (`RSGIProtocolClosed`)
         finally:
             gone.cancel()
             self._open -= 1
             self._waiting[challenge].discard(news)
             if not self._waiting[challenge]:
                 del self._waiting[challenge]
+
+    def close(self) -> None:
+        """End all streams, and take no others: the pages open them again by themselves, where somebody answers."""
+        self._is_closed = True
+        for news in [each for of_one in self._waiting.values() for each in of_one]:
+            news.cancel()
 
     async def _watch_database(self) -> None:
         """While pages wait, look, and tell those that there is news for."""
@@ -94,20 +99,16 @@ class WaitingStreams:
                         news.set_result(word)
             await asyncio.sleep(self._look_every_s)
 
-
-async def _wait(news: asyncio.Future[str], gone: asyncio.Task[None], send: Send) -> None:
-    """Until there is news, or nobody to tell."""
-    while True:
-        done, _ = await asyncio.wait((news, gone), timeout=SIGN_OF_LIFE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-        if done:
-            return
-        await _write(send, b":\n\n")
-
-
-async def _write(send: Send, content: bytes) -> None:
-    await send({"type": "http.response.body", "body": content, "more_body": True})
+    async def _wait(self, news: asyncio.Future[str], gone: asyncio.Task[None], transport: Transport) -> None:
+        """Until there is news, or nobody to tell."""
+        while True:
+            done, _ = await asyncio.wait(
+                (news, gone), timeout=SIGN_OF_LIFE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                return
+            await transport.send_bytes(b":\n\n")
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _until_gone(exchange: Exchange) -> None:
+    await exchange.client_disconnect()

@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from identity_oidc.config import ProviderConfig
 from identity_oidc.front import MAX_BODY_BYTES, MOST_REQUESTS
 from identity_oidc.service.logs import configure_logs, server_logs
+from identity_oidc.service.stop_notice import give_notice
 from identity_oidc.service.worker import CONFIG_VARIABLE
 from identity_oidc.streams import MOST_STREAMS
 from tally_service.parent import end_with_parent
@@ -27,11 +28,11 @@ WORKER_STOP_TIMEOUT_S: Final = 10
 def serve(config: ProviderConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
     os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
-    Granian(
+    server = Granian(
         "identity_oidc.service.worker:create",
         address=config.provider.host,
         port=config.provider.port,
-        interface=Interfaces.ASGINL,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,  # TLS and HTTP/2 belong to the proxy in front
         factory=True,
         workers=config.provider.workers,
@@ -41,7 +42,9 @@ def serve(config: ProviderConfig) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
         log_dictconfig=server_logs(),
-    ).serve()
+    )
+    server.on_startup(give_notice)
+    server.serve()
 
 
 def _allow_files() -> None:

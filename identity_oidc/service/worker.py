@@ -13,6 +13,7 @@ from identity_oidc.errors import ConfigurationError
 from identity_oidc.front import Front
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
+from identity_oidc.service.stop_notice import follow_stop
 from identity_oidc.streams import WaitingStreams
 from tally_service.parent import end_with_server
 
@@ -33,4 +34,5 @@ def create() -> Front:
     app = create_app(provider, Path(counters) if counters else None)
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not walk it again and again
-    return Front(app.wsgi_app, WaitingStreams(provider.news_of))
+    streams = WaitingStreams(provider.news_of)
+    return Front(app.answer, streams, in_loop=provider.database.is_embedded, begin=follow_stop(streams.close))

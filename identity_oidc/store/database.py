@@ -40,6 +40,11 @@ class Database:
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._idle: list[Connection] = []
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is in this process, and its writers alone, rather than at the other end of a network."""
+        return self._turn is not None
+
     @classmethod
     def open(cls, url: str) -> Self:
         """The database at an SQLAlchemy address; tables are made where there are none.

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,13 @@ from identity_oidc.logout.ending import end_session
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import CHALLENGES, REQUESTS, SESSIONS
 from identity_oidc.streams import MOST_OF_A_LOGIN, WaitingStreams
+from tally_service.rsgi import Headers
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import Browser, LoginPage, RelyingParty, add_client, ask
 from tests.oidc.test_approval import remote_handle
+from tests.oidc.test_front import Asked
 from tests.oidc.test_service import Service, running, wait_for
 
 __all__ = ["running"]
@@ -59,17 +62,9 @@ class Stream:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        cookie = [(b"cookie", f"{COOKIE}={self.cookie}".encode())] if self.cookie else []
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": f"/login/{self.request_id}/events",
-            "query_string": b"",
-            "http_version": "1.1",
-            "headers": cookie,
-            "client": ("127.0.0.1", 1),
-        }
-        await self.front(scope, self._receive, self._send)
+        cookie = {"cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
+        await self.front.__rsgi__(Asked(f"/login/{self.request_id}/events", cookie), self)
+        await self._tell(is_over=True)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
         async with asyncio.timeout(BOUND_S), self.news:
@@ -79,23 +74,34 @@ class Stream:
     def words(self) -> list[str]:
         return [line.removeprefix("data: ") for line in self.body.decode().split("\n") if line.startswith("data: ")]
 
-    async def _receive(self) -> dict[str, Any]:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+    # What the server offers (`Exchange`, `Transport`).
+    async def __call__(self) -> bytes:
+        return b""
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def client_disconnect(self) -> None:
+        await self.gone.wait()
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status, self.headers, self.body = status, dict(headers), body
+
+    def response_stream(self, status: int, headers: Headers) -> Stream:
+        self.status, self.headers = status, {name.lower(): value for name, value in headers}
+        return self
+
+    async def send_bytes(self, data: bytes) -> None:
+        if self.gone.is_set():
+            raise RuntimeError("transport is closed")
+        self.body += data
+        await self._tell(is_over=False)
+
+    async def _tell(self, *, is_over: bool) -> None:
         async with self.news:
-            if message["type"] == "http.response.start":
-                self.status = message["status"]
-                self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            else:
-                self.body += message["body"]
-                self.is_over = not message.get("more_body", False)
+            self.is_over = is_over
             self.news.notify_all()
 
 
 def front_of(provider: Provider, **bounds: Any) -> Front:
-    return Front(create_app(provider).wsgi_app, WaitingStreams(provider.news_of, look_every_s=0.01, **bounds))
+    return Front(create_app(provider).answer, WaitingStreams(provider.news_of, look_every_s=0.01, **bounds))
 
 
 def words_of(provider: Provider, page: LoginPage, browser: Browser, act: Callable[[], object]) -> list[str]:
@@ -218,7 +224,7 @@ def test_pages_wait_on_while_the_database_is_away(provider: Provider, browser: B
         return provider.news_of(waiting)
 
     async def listen() -> list[str]:
-        front = Front(create_app(provider).wsgi_app, WaitingStreams(look, look_every_s=0.01))
+        front = Front(create_app(provider).answer, WaitingStreams(look, look_every_s=0.01))
         stream = Stream(front, page.request_id, browser.cookie)
         running = asyncio.create_task(stream.run())
         await stream.until(lambda: bool(stream.words))
@@ -243,6 +249,38 @@ def waiting_pages(parts: Provider, count: int, parameters: Mapping[str, Any]) ->
             begin_challenge(connection, request_id, "shop", session, now=now, login=parts.config.login)
             found.append((request_id, session.secret))
     return found
+
+
+def test_streams_end_when_the_provider_stops(provider: Provider, browser: Browser, page: LoginPage) -> None:
+    async def stop() -> tuple[list[str], int]:
+        streams = WaitingStreams(provider.news_of, look_every_s=0.01)
+        front = Front(create_app(provider).answer, streams)
+        stream, late = (Stream(front, page.request_id, browser.cookie) for _ in range(2))
+        running = asyncio.create_task(stream.run())
+        await stream.until(lambda: bool(stream.words))
+        streams.close()
+        await asyncio.wait_for(running, BOUND_S)
+        await late.run()
+        return stream.words, late.status
+
+    assert asyncio.run(stop()) == (["waiting"], 503), "no word that would make the page go on"
+
+
+@pytest.mark.e2e
+@pytest.mark.xdist_group("oidc-service")
+def test_a_provider_stops_while_pages_wait(running: tuple[Service, Provider], tmp_path: Path) -> None:
+    service, parts = running
+    browser = Browser()
+    page = add_client(parts).begin(browser)
+    with socket.create_connection(("127.0.0.1", int(service.issuer.rpartition(":")[2])), timeout=BOUND_S) as waiting:
+        request = (
+            f"GET /login/{page.request_id}/events HTTP/1.1\r\nHost: x\r\nCookie: {COOKIE}={browser.cookie}\r\n\r\n"
+        )
+        waiting.sendall(request.encode())
+        until(waiting, b"data: waiting\n\n")
+        assert service.stop() == 0
+        assert until(waiting, b"0\r\n\r\n") == b"0\r\n\r\n", "the stream was ended, not cut"
+    assert "refused to gracefully stop" not in (tmp_path / "log").read_text()
 
 
 @pytest.fixture
