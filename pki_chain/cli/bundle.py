@@ -90,6 +90,8 @@ def sync(
     if once:
         outcome = kept.look(time.time())
         _say(outcome.count, changed=outcome.changed, withdrawn=outcome.withdrawn, as_json=as_json)
+        if outcome.untold:
+            raise ConfigurationError(f"{command!r} did not succeed: correct --run, or what it runs. It is run again.")
         return
     wake = Wake(stream, token) if stream else None
     stop = stop_on_signals(wake.stop if wake else None)

@@ -17,7 +17,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -31,6 +31,9 @@ from pki_chain.x509.pem import encode_pem, encode_pem_certificates
 
 CURRENT: Final = "current"
 MANIFEST: Final = "manifest.jws"
+TOLD: Final = "told"
+"""For which certificates the command succeeded last: where it did not, the next process runs it."""
+
 _GENERATIONS: Final = "generations"
 _COMMAND_TIMEOUT_S: Final = 60
 _EMPTY: Final = digest_of(())
@@ -60,11 +63,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a look brought: the number of certificates in the directory, and whether it was changed."""
+    """What a look brought: the number of certificates in the directory, whether it was changed, and whether the command
+    has still to be run."""
 
     count: int
     changed: bool
     withdrawn: bool = False
+    untold: bool = False
 
 
 class BundleDirectory:
@@ -100,6 +105,7 @@ class BundleDirectory:
         except OSError as error:
             raise StorageError(f"Cannot make {directory}: {error.strerror}. Choose another place.") from error
         self._recover()
+        self._must_run = bool(self._command) and self._digest != self._told()
 
     @property
     def block(self) -> int:
@@ -113,6 +119,7 @@ class BundleDirectory:
             outcome = self._renew(now)
         except (TallyError, CertificateRefusedError) as error:
             if isinstance(error, StorageError) or now <= self._ends():
+                self._run_command()  # what changed before is told also while no gateway answers
                 raise
             withdrawn = self._digest != _EMPTY
             if withdrawn:
@@ -120,7 +127,7 @@ class BundleDirectory:
                 self._write((), _EMPTY, 0 if self._manifest is None else self._manifest.block)
             outcome = Outcome(0, changed=withdrawn, withdrawn=True)
         self._run_command()
-        return outcome
+        return replace(outcome, untold=self._must_run)
 
     def _ends(self) -> float:
         """Until when what is in the directory is vouched for."""
@@ -194,7 +201,7 @@ class BundleDirectory:
             raise StorageError(
                 f"Cannot write {target}: {error.strerror}. Free space or choose another place."
             ) from error
-        self._digest, self._count, self._must_run = digest, len(ders), True
+        self._digest, self._count, self._must_run = digest, len(ders), bool(self._command)
         for old in (self._directory / _GENERATIONS).iterdir():
             if old.resolve() not in {target.resolve(), previous}:  # who reads the last one now may finish
                 shutil.rmtree(old, ignore_errors=True)
@@ -213,7 +220,7 @@ class BundleDirectory:
 
     def _run_command(self) -> None:
         """Again until it succeeds: a daemon that was not told still trusts what it had."""
-        if not self._must_run or not self._command:
+        if not self._must_run:
             return
         environment = {**os.environ, "TALLY_BUNDLE": str((self._directory / CURRENT).resolve())}
         try:
@@ -228,7 +235,14 @@ class BundleDirectory:
         if done.returncode != 0:
             log.error("%s ended with status %d and is run again", self._command[0], done.returncode)
             return
+        _replace(self._directory / TOLD, self._digest.encode())
         self._must_run = False
+
+    def _told(self) -> str:
+        try:
+            return (self._directory / TOLD).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
 
 def load_signers(path: Path) -> list[x509.Certificate]:
