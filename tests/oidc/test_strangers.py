@@ -113,6 +113,10 @@ def test_nginx_passes_requests_on_and_nothing_that_only_it_may_say(  # noqa: PLR
         for path in ("/metrics", "/readyz"):
             assert visitor.get(f"{parts.issuer}{path}").status == 403
         assert visitor.post(f"{parts.issuer}/token", {"x": "y" * 70_000}).status == 413
+        named = {"Host": "login.operator.example"}  # as operators name it, where these tests name an address
+        for path in ("token", "introspect", "revoke"):
+            asked = visitor.session.post(f"{parts.issuer}/{path}", {"grant_type": "authorization_code"}, headers=named)
+            assert asked.status_code == 401, asked.text
         # Rate limits go by the address that nginx saw, whatever a client says of itself.
         keys = f"{parts.issuer}/jwks"
         for number in range(30):
