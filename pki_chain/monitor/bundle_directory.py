@@ -25,6 +25,7 @@ from cryptography import x509
 
 from pki_chain.errors import ConfigurationError, StorageError, TallyError
 from pki_chain.status.bundle import BundleError, Manifest, digest_of, encode_pkcs7, verify_manifest
+from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.pem import encode_pem, encode_pem_certificates
@@ -49,15 +50,29 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which certificates; 0 and "" do not restrict."""
+    """Which certificates; 0 and "" do not restrict. `authorities` is "" for those of devices; ike, tls or slice for
+    CAs that count for that, which have neither profile nor suffix."""
 
     profile: int = 0
     member: int = 0
     suffix: str = ""
+    authorities: str = ""
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Where a gateway has the manifest, and the bundle with it."""
+        if self.authorities:
+            return "/bundles/authorities.jws", "/bundles/authorities.json"
+        return "/bundles/manifest.jws", "/bundles/certificates.json"
 
     def query(self) -> dict[str, object]:
         """As a gateway takes it."""
-        named = {"profile": self.profile, "member": self.member, "suffix": self.suffix}
+        named = {
+            "profile": self.profile,
+            "member": self.member,
+            "suffix": self.suffix,
+            "scope": self.authorities,
+        }
         return {name: value for name, value in named.items() if value}
 
 
@@ -138,7 +153,7 @@ class BundleDirectory:
         return float(self._manifest.next_update)
 
     def _renew(self, now: float) -> Outcome:
-        text = self._reader.read("/bundles/manifest.jws", self._scope.query()).decode("ascii", "replace")
+        text = self._reader.read(self._scope.paths[0], self._scope.query()).decode("ascii", "replace")
         manifest = self._judge(text, now)
         changed = manifest.digest != self._digest
         if changed:
@@ -151,11 +166,8 @@ class BundleDirectory:
     def _judge(self, text: str, now: float) -> Manifest:
         """The manifest, if it is later than the last and about what was asked. Raises `BundleError`."""
         manifest = verify_manifest(text, self._signers, now)
-        if (manifest.profile, manifest.member, manifest.suffix) != (
-            self._scope.profile,
-            self._scope.member,
-            self._scope.suffix,
-        ):
+        found = Scope(manifest.profile, manifest.member, manifest.suffix, manifest.authorities)
+        if found != self._scope:
             raise BundleError("The manifest is about another scope than was asked for. Ask another gateway.")
         last = self._manifest
         if last is not None and manifest.consortium != last.consortium:
@@ -167,7 +179,7 @@ class BundleDirectory:
     def _fetch(self, now: float, least_block: int) -> tuple[str, Manifest, list[bytes]]:
         """A bundle whose certificates are those of its manifest, each of a form that may be trusted."""
         try:
-            content: Any = json.loads(self._reader.read("/bundles/certificates.json", self._scope.query()))
+            content: Any = json.loads(self._reader.read(self._scope.paths[1], self._scope.query()))
             text = str(content["manifest"])
             ders = [base64.b64decode(each["der"], validate=True) for each in content["certificates"]]
         except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
@@ -175,8 +187,10 @@ class BundleDirectory:
         manifest = self._judge(text, now)
         if manifest.block < least_block:
             raise BundleError("The bundle is older than the manifest that was given alone. Ask another gateway.")
-        certificates = [parse_certificate(der) for der in ders]  # never a CA's: daemons would take it for one
-        if digest_of(each.sha256 for each in certificates) != manifest.digest:
+        # Among devices never a CA's: daemons would take it for one
+        read = parse_authority if self._scope.authorities else parse_certificate
+        certificates = [read(der) for der in ders]
+        if digest_of(hashlib.sha256(der).digest() for der in ders) != manifest.digest:
             raise BundleError("The bundle's certificates are not those of its manifest. Ask another gateway.")
         return text, manifest, [each.der for each in certificates if now <= each.not_after]
 
@@ -258,7 +272,7 @@ def load_signers(path: Path) -> list[x509.Certificate]:
 
 
 def _place(target: Path, before: Path, der: bytes) -> None:
-    name = parse_certificate(der).sha256.hex() + ".pem"
+    name = hashlib.sha256(der).hexdigest() + ".pem"
     try:
         os.link(before / name, target / name)
     except OSError:
