@@ -154,6 +154,7 @@ def openid_client_of(
         redirect_uris=[callback],
         post_logout_redirect_uris=["https://shop.example/bye"],
         may_refresh=True,
+        grant_days=30,
     )
     settings = {
         "issuer": party.issuer,
@@ -248,7 +249,7 @@ def test_authlib_s_client_logs_in_refreshes_and_logs_out(
     deployment: Provider, visitor: TlsBrowser, person: TlsAgent, believed: None
 ) -> None:
     bye = "https://shop.example/bye"
-    party = add_client(deployment, may_refresh=True, post_logout_redirect_uris=[bye])
+    party = add_client(deployment, may_refresh=True, grant_days=30, post_logout_redirect_uris=[bye])
     client = authlib_app(party).test_client()
     begun = client.get("/login").location
     assert parse_qs(urlsplit(begun).query)["code_challenge_method"] == ["S256"]
@@ -337,6 +338,7 @@ def test_mod_auth_openidc_logs_in_refreshes_and_logs_out(
         backchannel_logout_uri=f"{vanity}?logout=backchannel",
         id_token_signed_response_alg="RS256",
         may_refresh=True,
+        grant_days=30,
     )
     with apache(tmp_path, party, port, loopback):
         page = f"{site}/protected/"
