@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.member import gateway_option
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.errors import ConfigurationError, StorageError, TallyError
@@ -105,6 +106,7 @@ def sync(
         if outcome.untold:
             raise ConfigurationError(f"{command!r} did not succeed: correct --run, or what it runs. It is run again.")
         return
+    configure_logs()
     wake = Wake(stream, token) if stream else None
     stop = stop_on_signals(wake.stop if wake else None)
     if wake is not None:
