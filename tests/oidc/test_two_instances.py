@@ -180,4 +180,17 @@ def test_a_new_person_s_subject_is_made_once(pair: Pair, ledger: LedgerInMemory)
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(make, [pair.first, pair.second] * 4))
     assert len(found) == 1
-    assert sweep(pair.first.database, 10) >= 0
+
+
+def test_what_has_run_out_is_swept_by_two_at_once(pair: Pair, ledger: LedgerInMemory) -> None:
+    app = add_client(pair.first)
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    browser = Browser()
+    challenge = soft.challenge(app.begin(browser))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+    assert app.redeem(done.parameters["code"]).status == 200
+    later = pair.first.now() + 40 * 86_400
+    with ThreadPoolExecutor(2) as pool:
+        went = list(pool.map(lambda provider: sweep(provider.database, later), (pair.first, pair.second)))
+    assert sum(went) > 0
+    assert sweep(pair.first.database, later) == 0
