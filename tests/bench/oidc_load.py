@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from socket import create_connection
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
@@ -27,6 +28,9 @@ _PAGES = 1_000
 _TOKENS = 60
 _ROUNDS = 4
 _MEMORY_S = 60.0
+_LONG_RUN = "TALLY_BENCH_LOGINS"
+"""How many logins the long run makes; as many as the aim says without it."""
+_SAMPLES_FILE = Path("build/oidc-memory.csv")
 _AT_ONCE = 8
 _LOGINS_OF_THE_AIM = 100_000
 _FEW, _MANY = 1_000, 1_000_000
@@ -72,6 +76,42 @@ def _pages(parts: Provider) -> Iterator[None]:
         for page in opened:
             until(page, b"data: waiting\n\n")
         yield
+
+
+def long_run() -> Iterator[Figure]:
+    """Memory over as many logins as the aim says, at one provider that is not restarted: minutes to hours.
+
+    Each hundredth part's reading is in build/oidc-memory.csv as it comes: logins, seconds, MiB of all processes.
+    """
+    from tests.bench.oidc import serving  # noqa: PLC0415  which needs this module for its other figures
+
+    count = int(os.environ.get(_LONG_RUN, _LOGINS_OF_THE_AIM))
+    begun, samples = time.monotonic(), []
+    _SAMPLES_FILE.parent.mkdir(exist_ok=True)
+    with TemporaryDirectory() as directory, serving(Path(directory)) as served, _SAMPLES_FILE.open("w") as file:
+        done = 0
+        while True:
+            samples.append((done, _resident_mib(served.pid)))
+            print(done, f"{time.monotonic() - begun:.0f},{samples[-1][1]:.1f}", sep=",", file=file, flush=True)
+            if done >= count:
+                break
+            wanted = done + max(count // 100, _AT_ONCE)
+            while done < wanted:
+                done += len(served.crowd.logins(max(1, min(20, (wanted - done) // _AT_ONCE)), _AT_ONCE))
+        rate = done / (time.monotonic() - begun)
+        size = sum(each.stat().st_size for each in Path(directory).glob("oidc.sqlite*")) / (1 << 20)
+    yield Figure("oidc", f"logins of the long run, {_AT_ONCE} at once on whatever else runs here", rate, "/s")
+    for part in (10, 25, 50, 75, 100):
+        at, mib = samples[(len(samples) - 1) * part // 100]
+        yield Figure(
+            "oidc", f"memory after {at:,} logins, all processes", mib, "MiB", "flat", samples[0][1], "at first"
+        )
+    late = samples[len(samples) // 2 :]
+    slope, _ = statistics.linear_regression([at for at, _ in late], [mib for _, mib in late])
+    yield Figure(
+        "oidc", f"growth for each 100,000 logins, over the last {late[-1][0] - late[0][0]:,}", slope * 1e5, "MiB"
+    )
+    yield Figure("oidc", "database after them", size, "MiB")
 
 
 def _memory(served: Ours) -> Iterator[Figure]:
