@@ -24,6 +24,13 @@ from identity_oidc.store.statement import IGNORE_CONFLICT, Statement, insertion
 _BUSY_TIMEOUT_S: Final = 5
 _CONNECTIONS: Final = 24  # kept: two for each thread of a worker, and some for its duties; a new one costs 5 statements
 _STATEMENTS: Final = 256  # prepared, for each connection: more than there are
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "wal_autocheckpoint=8000",  # 32 MiB: pages that every login changes are copied back once for many of them
+)
 SCHEMA_VERSION: Final = "1"
 
 _SEE_ONCE: Final = Statement(insertion(SEEN), IGNORE_CONFLICT)
@@ -187,7 +194,7 @@ def _tune_sqlite(engine: Engine) -> None:
     def _on_connect(connection: Any, _: object) -> None:
         connection.isolation_level = None  # no transaction behind our back: BEGIN is ours to say
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

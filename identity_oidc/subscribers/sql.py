@@ -210,7 +210,7 @@ def _sqlite(url: URL) -> Engine:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S, check_same_thread=False)
 
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_pre_ping=True, hide_parameters=True)
+    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True)
 
 
 def _postgresql(url: URL) -> Engine:
