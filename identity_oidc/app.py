@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from flask import Flask, Response, request
+from flask import request
 
+from identity_oidc.application import Application
 from identity_oidc.errors import InputError, TooManyRequestsError
 from identity_oidc.grants.server import TokenServer
 from identity_oidc.provider import EXTENSION, Provider
@@ -25,11 +25,7 @@ from identity_oidc.views.theme import THEME, theming
 from identity_oidc.views.token import SERVER, token
 from identity_oidc.views.userinfo import userinfo
 from identity_oidc.views.web import AddressBook, client_address, register_errors
-from identity_oidc.workplace import Answer
 from tally_service.counters import Counters
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 MAX_BODY_BYTES: Final = 65_536
 
@@ -39,39 +35,12 @@ _UNLIMITED: Final = frozenset({"operations.health", "operations.ready", "static"
 log = logging.getLogger(__name__)
 
 
-class Application(Flask):
-    """Flask, which also answers without the detour over `start_response` and a list of parts. Source: PEP 3333."""
-
-    def answer(self, environ: WSGIEnvironment) -> Answer:
-        """The whole answer to a request: status, headers, content."""
-        context = self.request_context(environ)
-        error: BaseException | None = None
-        try:
-            context.push()
-            response = self.full_dispatch_request()
-            return response.status_code, *_whole(response, environ)
-        except BaseException as failure:
-            error = failure
-            raise
-        finally:
-            context.pop(error)
-
-
-def _whole(response: Response, environ: WSGIEnvironment) -> tuple[list[tuple[str, str]], bytes]:
-    """Headers and content. A file is read, as it is one of ours and small."""
-    response.direct_passthrough = False
-    headers = response.get_wsgi_headers(environ).to_wsgi_list()
-    with closing(response):
-        has_none = environ["REQUEST_METHOD"] == "HEAD" or response.status_code in {204, 304}
-        return headers, b"" if has_none else response.get_data()
-
-
 def create_app(provider: Provider, counters_directory: Path | None = None) -> Application:
     """Build the application over these parts. All processes that are given one directory count together.
 
     Raises `ConfigurationError` for a theme that cannot be used.
     """
-    app = Application(__name__)
+    app = Application(__name__, provider.config.issuer, _headers_of_all(provider.config.issuer))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY_BYTES
     app.config["MAX_FORM_PARTS"] = 64
@@ -87,6 +56,7 @@ def create_app(provider: Provider, counters_directory: Path | None = None) -> Ap
         app.register_blueprint(blueprint)
     endpoints = sorted({rule.endpoint for rule in app.url_map.iter_rules()})
     counters = app.extensions[COUNTERS] = Counters((*endpoints, NO_ROUTE), counters_directory)
+    app.count_by(lambda endpoint, status: counters.count(endpoint or NO_ROUTE, status))
 
     @app.before_request
     def within_limits() -> None:
@@ -95,15 +65,16 @@ def create_app(provider: Provider, counters_directory: Path | None = None) -> Ap
         if not request.path.isprintable():  # what stands in it is looked up, and databases fail on NUL
             raise InputError("The request is not of the form asked for.")
 
-    @app.after_request
-    def finish(response: Response) -> Response:
-        counters.count(request.endpoint or NO_ROUTE, response.status_code)
-        response.headers.add("X-Content-Type-Options", "nosniff")
-        response.headers.add("X-Frame-Options", "DENY")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        if provider.config.issuer.startswith("https://"):
-            response.headers.add("Strict-Transport-Security", "max-age=31536000")
-        return response
-
     return app
+
+
+def _headers_of_all(issuer: str) -> tuple[tuple[str, str], ...]:
+    """Of answers that say nothing else."""
+    transport = (("Strict-Transport-Security", "max-age=31536000"),) if issuer.startswith("https://") else ()
+    return (
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        *transport,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from identity_oidc.store.schema import CURSORS
 MAX_PROOF_CHARS: Final = 2_048
 MAX_AGE_S: Final = 60
 NONCE_PERIOD_S: Final = 300
+_NONCES_KEPT: Final = 4
 _SECRET_NAME: Final = "dpop-nonce-secret"  # noqa: S105  the name of a row
 
 
@@ -54,7 +56,7 @@ class DpopVerifier:
 
     def __init__(self, issuer: str, nonce_secret: bytes) -> None:
         self._issuer = issuer
-        self._nonce_secret = nonce_secret
+        self._nonce_of = lru_cache(maxsize=_NONCES_KEPT)(partial(_nonce_of, nonce_secret))
 
     def nonce(self, now: int) -> str:
         """For the next call: good for this period and the one after it."""
@@ -98,11 +100,12 @@ class DpopVerifier:
                 authenticate='DPoP error="use_dpop_nonce"',
             )
 
-    def _nonce_of(self, period: int) -> str:
-        return base64url.encode(hmac.digest(self._nonce_secret, f"dpop-{period}".encode(), "sha256")[:16])
-
     def _is_target(self, htu: object, path: str) -> bool:
         return isinstance(htu, str) and len(htu) <= 1_024 and _normal(htu) == _normal(self._issuer + path)
+
+
+def _nonce_of(secret: bytes, period: int) -> str:
+    return base64url.encode(hmac.digest(secret, f"dpop-{period}".encode(), "sha256")[:16])
 
 
 def remember_proof(connection: Connection, proof: Proof, now: int) -> None:

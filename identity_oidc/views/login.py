@@ -83,7 +83,7 @@ def login_page(request_id: str) -> Response:
             member=waiting.client.member_name,
             purpose=waiting.client.text_of(waiting.client.purpose, language),
             items=_items(waiting, language),
-            request_id=request_id,
+            here=f"/login/{request_id}",
             csrf_token=waiting.session.csrf_token,
             state=state,
             code=waiting.challenge["code"],
