@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, request
 from pki_chain.errors import NotFoundError
 from pki_chain.gateway import crl_answers
 from pki_chain.gateway.answers import json_answer, require_member, state_answer
+from pki_chain.gateway.authority_bundles import read_authority_scope, render_authorities
 from pki_chain.gateway.bundle_answers import MEDIA_TYPES, certificate_content, read_scope, render
 from pki_chain.gateway.change_answers import MAX_PAGE, change_content, read_after
 from pki_chain.gateway.freshness import Moment, block_content, cache_control
@@ -130,14 +132,33 @@ def bundle(form: str) -> Response:
     require_member()
     scope, answers = read_scope(request.args), services().bundle_answers
     found, moment = answers.bundle(scope)
-    tag = f"{found.digest}.{form}"
-    if tag in request.if_none_match:
-        response = Response(status=304)
-    else:
-        signed = answers.sign(scope, found, moment) if form == "json" else ""
-        response = Response(render(found, form, signed), 200, content_type=MEDIA_TYPES[form])
-    response.set_etag(tag)
-    return _cached(response, moment)
+    return _tagged(
+        f"{found.digest}.{form}",
+        form,
+        moment,
+        lambda: render(found, form, answers.sign(scope, found, moment) if form == "json" else ""),
+    )
+
+
+@relying.get("/bundles/authorities.jws")
+def authorities_manifest() -> Response:
+    """The manifest of a bundle of CAs: for everybody, as the trust list is."""
+    scope, answers = read_authority_scope(request.args), services().authority_bundles
+    found, moment = answers.bundle(scope)
+    return _cached(Response(answers.sign(scope, found, moment), 200, content_type=JOSE), moment)
+
+
+@relying.get("/bundles/authorities.<any(pem,p7b,json):form>")
+def authorities_bundle(form: str) -> Response:
+    """CAs that count now for a scope."""
+    scope, answers = read_authority_scope(request.args), services().authority_bundles
+    found, moment = answers.bundle(scope)
+    return _tagged(
+        f"{found.digest}.{form}",
+        form,
+        moment,
+        lambda: render_authorities(found, form, answers.sign(scope, found, moment) if form == "json" else ""),
+    )
 
 
 @relying.get("/v1/changes")
@@ -175,6 +196,14 @@ def _ocsp_response(answer: OcspAnswer) -> Response:
     response = Response(answer.content, 200, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = cache_control(answer.cache_s)
     return response
+
+
+def _tagged(tag: str, form: str, moment: Moment, make: Callable[[], bytes]) -> Response:
+    """A bundle, or that the one with this tag is still right."""
+    unchanged = tag in request.if_none_match
+    response = Response(status=304) if unchanged else Response(make(), 200, content_type=MEDIA_TYPES[form])
+    response.set_etag(tag)
+    return _cached(response, moment)
 
 
 def _cached(response: Response, moment: Moment) -> Response:

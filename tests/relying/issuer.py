@@ -99,24 +99,24 @@ def current(draft: Draft, now: int, days: int) -> Draft:
     return draft.replace(validity=validity(now - 3_600, now + days * DAY_S))
 
 
-def publish_root(gateway: Gateway, subject: str = "Root") -> Issuer:
+def publish_root(gateway: Gateway, subject: str = "Root", scope: TrustScope = TrustScope.IKE) -> Issuer:
     """A root on the list."""
-    return _published(gateway, current(root(subject), gateway.ledger.time, 900), None)
+    return _published(gateway, current(root(subject), gateway.ledger.time, 900), None, scope)
 
 
-def publish_below(gateway: Gateway, parent: Issuer) -> Issuer:
+def publish_below(gateway: Gateway, parent: Issuer, scope: TrustScope = TrustScope.IKE) -> Issuer:
     """An issuing CA on the list."""
     draft = current(issuing(parent.draft).replace(serial_number=integer(77)), gateway.ledger.time, 800)
-    return _published(gateway, draft, parent)
+    return _published(gateway, draft, parent, scope)
 
 
-def _published(gateway: Gateway, draft: Draft, parent: Issuer | None) -> Issuer:
+def _published(gateway: Gateway, draft: Draft, parent: Issuer | None, scope: TrustScope) -> Issuer:
     read = parse_authority(draft.encode())
     event = ports.AuthorityPublished(
         authority=read.id,
         member=AUTHORITY,
         parent=ports.CertificateId(bytes(32)) if parent is None else parent.authority.id,
-        scope=TrustScope.IKE,
+        scope=scope,
         path_length=3,
         trusted_from=read.not_before,
         trusted_until=read.not_after,
