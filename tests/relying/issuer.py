@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -30,8 +30,12 @@ class Issuer:
     gateway: Gateway
     draft: Draft
     authority: AuthorityCertificate
-    list_address: str = ""
+    list_addresses: tuple[str, ...] = ()
     devices: dict[int, bytes] = field(default_factory=dict)
+
+    def at(self, *addresses: str) -> Issuer:
+        """The same, for devices whose certificates have these distribution points."""
+        return replace(self, list_addresses=addresses)
 
     @property
     def name(self) -> str:
@@ -45,7 +49,7 @@ class Issuer:
         return self.devices[number]
 
     def _issue(self, number: int) -> bytes:
-        at_list = () if not self.list_address else (distribution_point(self.list_address),)
+        at_list = () if not self.list_addresses else (distribution_point(*self.list_addresses),)
         draft = issued(self.draft, f"{number:012x}.{REALM}").replace(
             key=key(number), serial_number=integer(1_000 + number)
         )
@@ -84,10 +88,10 @@ class Issuer:
         self.gateway.ledger.mine([ports.DelegationWithdrawn(parse_delegation(der).id, AUTHORITY, BY, 0)])
 
 
-def distribution_point(address: str) -> bytes:
-    """cRLDistributionPoints with one address. Source: RFC 5280 §4.2.1.13."""
-    name = tlv(0xA0, tlv(0xA0, tlv(0x86, address.encode())))
-    return extension("2.5.29.31", sequence(sequence(name)))
+def distribution_point(*addresses: str) -> bytes:
+    """cRLDistributionPoints with one point of these addresses. Source: RFC 5280 §4.2.1.13."""
+    names = b"".join(tlv(0x86, address.encode()) for address in addresses)
+    return extension("2.5.29.31", sequence(sequence(tlv(0xA0, tlv(0xA0, names)))))
 
 
 def current(draft: Draft, now: int, days: int) -> Draft:
