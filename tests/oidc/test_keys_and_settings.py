@@ -258,6 +258,11 @@ def test_discovery_says_what_is_offered(provider: Provider) -> None:
     assert content["code_challenge_methods_supported"] == ["S256"]
     assert content["authorization_response_iss_parameter_supported"] is True
     assert content["subject_types_supported"] == ["pairwise"]
+    for endpoint in ("token", "introspection", "revocation"):  # RFC 8414 §2: both, where a method signs
+        methods = content[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert "private_key_jwt" in methods
+        assert "none" not in content[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert ("none" in methods) == (endpoint != "introspection")
     for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint"):
         assert ask("GET", content[name]).status != 404
     assert ask("GET", f"{provider.issuer}/nothing").status == 404

@@ -22,6 +22,7 @@ from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
 from examples.relying_party.app import COOKIE, Settings, create_app
+from examples.relying_party.provider import Attempt, OpenIdProvider
 from examples.relying_party.verification import LOGOUT_EVENT, NotTrustedError, ProviderKeys, Verifier
 from identity_oidc import base64url
 from identity_oidc.config import EgressSettings
@@ -168,6 +169,41 @@ def test_the_callback_believes_nothing_but_its_own_code(
     assert shop.orders().status == 401
     again = shop.visitor.get(done.location)
     assert again.status == 400, "an attempt is good once"
+
+
+class SwappedToken(OpenIdProvider):
+    """An app whose access token somebody exchanged for that of another login."""
+
+    other = ""
+
+    def _user_information(self, access_token: str) -> dict[str, Any]:
+        return super()._user_information(self.other or access_token)
+
+
+def test_data_about_somebody_else_is_not_believed(provider: Provider, shop: Shop) -> None:
+    """Source: OpenID Connect Core §5.3.2, "token substitution"."""
+    elsewhere = add_client(provider, "elsewhere", record={"sector": "elsewhere.example"})
+    code = shop.approve(elsewhere.address()).parameters["code"]
+    party = add_client(provider, "party")
+    kit = SwappedToken(provider.issuer, "party", party.secret, party.redirect_uri)
+    try:
+        for kit.other in ("", elsewhere.redeem(code).json["access_token"]):
+            attempt = Attempt()
+            answer = shop.approve(kit.login_address(attempt, "openid email")).parameters
+            if kit.other:
+                with pytest.raises(NotTrustedError, match="another person"):
+                    kit.redeem(attempt, answer)
+            else:
+                assert kit.redeem(attempt, answer).data["email"]
+    finally:
+        kit.close()
+
+
+def test_metadata_of_another_issuer_is_not_believed(provider: Provider) -> None:
+    OpenIdProvider(provider.issuer, "shop", None, "https://shop.example/callback").close()
+    same_place = provider.issuer.replace("127.0.0.1", "localhost")
+    with pytest.raises(NotTrustedError, match="another provider"):
+        OpenIdProvider(same_place, "shop", None, "https://shop.example/callback")
 
 
 def test_another_browser_cannot_end_a_login_nor_be_made_to(shop: Shop, loopback: Loopback) -> None:
