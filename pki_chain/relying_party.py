@@ -35,6 +35,7 @@ from pki_chain.status.answer_signer import find_issuer, is_signed_by, is_signed_
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.object_identifiers import CLIENT_AUTH, SERVER_AUTH
 
 TOLERANCE_S: Final = 15
 """How far clocks may differ."""
@@ -42,12 +43,15 @@ TOLERANCE_S: Final = 15
 MAX_ANSWER_BYTES: Final = 64 * 1024
 NONCE_BYTES: Final = 32
 _CERT_HASH_OID: Final = "1.3.36.8.3.13"
+_PURPOSE_OF_PEER: Final = {True: CLIENT_AUTH, False: SERVER_AUTH}
+"""By whether we are the server. Source: RFC 5280 §4.2.1.12."""
+
 _REASONS: Final = {x509.ReasonFlags.certificate_hold: "held"}
 
 
 class NotTrustedError(RefusedError):
     """Do not speak to the peer. `reason` is one word for a program: malformed, not-yet-valid, expired,
-    name, unknown, held, revoked, or unavailable where nobody could say."""
+    name, purpose, unknown, held, revoked, or unavailable where nobody could say."""
 
     def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -279,11 +283,18 @@ class RelyingParty:
         return verdict
 
     def check_peer(self, connection: ssl.SSLSocket | ssl.SSLObject, *, name: str | None = None) -> Verdict:
-        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`."""
+        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`.
+
+        Where it says for what it is, that must be TLS on that side; OpenSSL looks only where it verifies a chain.
+        """
         der = connection.getpeercert(binary_form=True)
         if not der:
             raise NotTrustedError("malformed", "The peer showed no certificate. Ask for one (ssl.CERT_REQUIRED).")
-        return self.check(der, name=name)
+        verdict = self.check(der, name=name)
+        purposes, wanted = verdict.certificate.extensions.key_purposes, _PURPOSE_OF_PEER[connection.server_side]
+        if purposes and wanted not in purposes:
+            raise NotTrustedError("purpose", "The peer's certificate is not for this side of TLS. It needs another.")
+        return verdict
 
     def forget(self, sha256: bytes | None = None) -> None:
         """Use nothing that was known about a certificate, or about any: for whoever follows the change feed."""

@@ -68,19 +68,46 @@ def crl(profile: int, part: int, parts: int) -> Response:
     return response
 
 
+@relying.get("/crl/<authority>")
+def authority_crls(authority: str) -> Response:
+    """Parts of the list of one CA, by its id on the trust list, and how full they are."""
+    _require_known()
+    block, parts = services().authority_lists.parts(_authority_id(authority))
+    found = [
+        {"part": each.number, "certificates": each.certificates, "path": f"/crl/{authority}/{each.number}.crl"}
+        for each in parts
+    ]
+    return json_answer({"parts": found, "block": block_content(block.number, block.time, block.hash)})
+
+
 @relying.get("/crl/<authority>.crl")
 def authority_crl(authority: str) -> Response:
-    """The list of one CA, by its id on the trust list, full, or the delta to a base."""
+    """The list of one CA, of all that it issued, full, or the delta to a base."""
+    return _authority_crl(authority, None)
+
+
+@relying.get("/crl/<authority>/<int(max=65535):part>.crl")
+def authority_crl_part(authority: str, part: int) -> Response:
+    """A part of that, for the certificates whose distribution points name it."""
+    return _authority_crl(authority, part)
+
+
+def _authority_crl(authority: str, part: int | None) -> Response:
     _require_known("base")
     base = _whole_number("base", _LARGEST) if "base" in request.args else None
-    if not _AUTHORITY.fullmatch(authority):
-        raise NotFoundError(
-            "A CA's list is named by its id: 64 lower-case hexadecimal digits, as /v1/authorities has it."
-        )
-    content = services().authority_lists.answer(bytes.fromhex(authority), base)
+    content = services().authority_lists.answer(_authority_id(authority), part, base)
     response = Response(content, 200, content_type=crl_answers.MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _authority_id(text: str) -> bytes:
+    """Raises `NotFoundError`."""
+    if not _AUTHORITY.fullmatch(text):
+        raise NotFoundError(
+            "A CA's list is named by its id: 64 lower-case hexadecimal digits, as /v1/authorities has it."
+        )
+    return bytes.fromhex(text)
 
 
 @relying.get("/bundles/signers.pem")

@@ -10,7 +10,21 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import agent, gas, ipsec, issuing, keys, ocsp, oidc, oidc_load, proofs, relying, serving, sim
+from tests.bench import (
+    agent,
+    authority_lists,
+    gas,
+    ipsec,
+    issuing,
+    keys,
+    ocsp,
+    oidc,
+    oidc_load,
+    proofs,
+    relying,
+    serving,
+    sim,
+)
 from tests.bench.figures import Figure, write
 
 
@@ -29,6 +43,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
     "proof": proofs.measure,
     "ipsec": ipsec.measure,
     "relying": relying.measure,
+    "ca-lists": authority_lists.measure,
     "ocsp": ocsp.measure,
     "oidc": oidc.measure,
     "keys": keys.measure,
