@@ -70,7 +70,7 @@ class Application(Flask):
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The same for servers that know WSGI. Source: PEP 3333."""
         status, headers, content = self.answer(environ)
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        start_response(f"{status} {HTTPStatus(status).phrase.upper()}", headers)
         return [content]
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:

@@ -29,6 +29,9 @@ LOOK_EVERY_S: Final = 0.5
 SIGN_OF_LIFE_EVERY_S: Final = 15.0
 """Less than the time after which a proxy takes the provider for dead."""
 
+SIGN_OF_LIFE_SPREAD_S: Final = 5.0
+_SPREAD: Final = 64
+
 log = logging.getLogger(__name__)
 
 
@@ -100,11 +103,10 @@ class WaitingStreams:
             await asyncio.sleep(self._look_every_s)
 
     async def _wait(self, news: asyncio.Future[str], gone: asyncio.Task[None], transport: Transport) -> None:
-        """Until there is news, or nobody to tell."""
+        """Until there is news, or nobody to tell. Streams that were opened together do not write together."""
+        every_s = SIGN_OF_LIFE_EVERY_S - (self._open % _SPREAD) / _SPREAD * SIGN_OF_LIFE_SPREAD_S
         while True:
-            done, _ = await asyncio.wait(
-                (news, gone), timeout=SIGN_OF_LIFE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait((news, gone), timeout=every_s, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return
             await transport.send_bytes(b":\n\n")
