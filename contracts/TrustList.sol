@@ -236,6 +236,7 @@ contract TrustList is ITrustList, TypedDomain {
                 held.spkiHash == facts.spkiHash && _authorities[held.parent].member == _authorities[parent].member;
             if (!isRenewal) revert TrustListIssuerTaken(holder);
         }
+        if (holder != 0) _authorities[holder].replacedAt = uint40(block.timestamp);
         _issuers[name] = facts.id;
     }
 

@@ -25,6 +25,8 @@ interface ITrustList {
     /// @param trustedUntil the last second; no certificate below it lives longer
     /// @param withdrawnAt 0 while it is not withdrawn itself; withdrawal is final
     /// @param reason of the withdrawal, RFC 5280 §5.3.1
+    /// @param replacedAt when another certificate took its name and key identifier; 0 while it is their issuer. What was
+    /// submitted from `trustedFrom` until then is this authority's: proofs are judged by it.
     /// @param parent 0 for a root
     /// @param subjectHash keccak256 of the DER of the subject Name
     /// @param keyIdentifierHash keccak256 of the octets of subjectKeyIdentifier
@@ -40,6 +42,7 @@ interface ITrustList {
         uint40 trustedUntil;
         uint40 withdrawnAt;
         uint8 reason;
+        uint40 replacedAt;
         bytes32 parent;
         bytes32 subjectHash;
         bytes32 keyIdentifierHash;

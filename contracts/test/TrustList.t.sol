@@ -668,7 +668,11 @@ contract TrustListTest is TrustTest {
         check(stored(place + 2) == uint256(keccak256(issuingDraft().subject)), "name");
         check(stored(place + 3) == uint256(keccak256(kid("issuing"))), "key identifier");
         check(stored(place + 4) == uint256(sha256(issuingDraft().spki)), "key");
+        pass(60);
         ok(address(trustList), publishCall(renewed(), AUTHORITY, IKE, issuingUntil(), AUTHORITY));
+        word = stored(place);
+        check(uint40(word >> 128) == now_ - 60 && uint8(word >> 168) == 4, "withdrawal stays");
+        check(uint40(word >> 176) == now_ && word >> 216 == 0, "replaced");
         Draft memory made = ocspDraft();
         ok(address(trustList), delegateCall(Build.buildBy(ISSUING_KEY, made)));
         word = stored(uint256(keccak256(abi.encode(idOfDraft(made), uint256(1)))));
