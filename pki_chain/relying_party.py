@@ -30,8 +30,7 @@ from pki_chain.errors import InputError, RefusedError
 from pki_chain.ports import Status
 from pki_chain.proof.errors import ProofRefusedError
 from pki_chain.proof.proof import parse_proof
-from pki_chain.proof.registry_state import Identity
-from pki_chain.proof.verifier import Verifier
+from pki_chain.proof.verifier import Verifier, identify
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
@@ -152,7 +151,7 @@ class ProofSource:
 
     def status(self, certificate: Certificate, now: float) -> KnownStatus:
         """Fetch and verify a proof of presence or absence. Raises `SourceUnavailableError`."""
-        identity = Identity(certificate.spki_hash, certificate.tbs_hash)
+        identity = identify(certificate.der)
         query = f"spki={certificate.spki_hash.hex()}&tbs={certificate.tbs_hash.hex()}"
         url = f"{self._url}{certificate.sha256.hex()}/proof?{query}"
         content = self._client.ask("GET", url, {"Accept": "application/cbor"}, None)

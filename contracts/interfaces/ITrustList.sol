@@ -22,11 +22,13 @@ interface ITrustList {
     /// @param scope bits: IKE 1, TLS 2, slice 4
     /// @param pathLength how many CAs may stand below it on one path
     /// @param depth how many stand above it: 0 for a root
+    /// @param trustedFrom the first second in which it issues: that of its publication, or the one after where it took
+    /// another's place
     /// @param trustedUntil the last second; no certificate below it lives longer
     /// @param withdrawnAt 0 while it is not withdrawn itself; withdrawal is final
     /// @param reason of the withdrawal, RFC 5280 §5.3.1
-    /// @param replacedAt when another certificate took its name and key identifier; 0 while it is their issuer. What was
-    /// submitted from `trustedFrom` until then is this authority's: proofs are judged by it.
+    /// @param replacedAt the first second in which another issues under its name and key identifier; 0 while it does
+    /// itself. What was submitted from `trustedFrom` on and before that second is its own: proofs are judged by it.
     /// @param parent 0 for a root
     /// @param subjectHash keccak256 of the DER of the subject Name
     /// @param keyIdentifierHash keccak256 of the octets of subjectKeyIdentifier

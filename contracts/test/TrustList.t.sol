@@ -393,6 +393,13 @@ contract TrustListTest is TrustTest {
         publish(Build.buildBy(ROOT_KEY, made));
         ITrustList.Issuer memory issuer = trustList.issuerOf(keccak256(made.subject), keccak256(kid("issuing")));
         check(issuer.authority == idOfDraft(made), "the newer one issues");
+        check(!issuer.isLive && !trustList.isLive(idOfDraft(made)), "from the next second on");
+        ITrustList.Authority memory newer = trustList.authority(idOfDraft(made));
+        check(newer.trustedFrom == now_ + 1 && newer.replacedAt == 0, "as it says");
+        check(trustList.authority(id).replacedAt == now_ + 1, "until then the older one issued");
+        pass(1);
+        issuer = trustList.issuerOf(keccak256(made.subject), keccak256(kid("issuing")));
+        check(issuer.isLive, "begun");
         check(trustList.isLive(id), "and the older one is as it was");
     }
 
@@ -672,7 +679,8 @@ contract TrustListTest is TrustTest {
         ok(address(trustList), publishCall(renewed(), AUTHORITY, IKE, issuingUntil(), AUTHORITY));
         word = stored(place);
         check(uint40(word >> 128) == now_ - 60 && uint8(word >> 168) == 4, "withdrawal stays");
-        check(uint40(word >> 176) == now_ && word >> 216 == 0, "replaced");
+        check(uint40(word >> 176) == now_ + 1 && word >> 216 == 0, "replaced");
+        pass(1);
         Draft memory made = ocspDraft();
         ok(address(trustList), delegateCall(Build.buildBy(ISSUING_KEY, made)));
         word = stored(uint256(keccak256(abi.encode(idOfDraft(made), uint256(1)))));

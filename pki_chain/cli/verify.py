@@ -129,6 +129,7 @@ def _content(proven: ProvenStatus) -> dict[str, Any]:
         "block": {"number": proven.block_number, "time": proven.block_time, "hash": "0x" + proven.block_hash.hex()},
         "age_s": proven.age_s,
         "sealed": proven.sealed,
+        "authorities": ["0x" + each.hex() for each in proven.authorities],
     }
 
 
@@ -139,6 +140,8 @@ def _text(proven: ProvenStatus) -> str:
         lines.append(f"  since      {_time(status.since)}, reason {status.reason}")
     if proven.not_after_passed:
         lines.append(f"  expired    {_time(status.not_after)}, by this machine's clock")
+    lines += [f"  issued by  CA 0x{each.hex()}" for each in proven.authorities[:1]]
+    lines += [f"  below      CA 0x{each.hex()}" for each in proven.authorities[1:]]
     if not proven.sealed:
         lines.append("  UNSEALED   nobody sealed this block: whoever gave the proof is believed")
     return "\n".join(lines)

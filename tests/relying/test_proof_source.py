@@ -56,6 +56,22 @@ def test_states_are_proven(ledger: ProofLedger, clock: Clock, proving: str) -> N
         assert refused.value.reason == state
 
 
+def test_states_of_what_a_ca_issued_are_proven(ledger: ProofLedger, clock: Clock, proving: str) -> None:
+    source = ProofSource(proving, Verifier(ledger.trust, unsafe_unsealed=True))
+    party = RelyingParty([source], clock=clock)
+    for name in ("issued", "issued under RSA", "issued below three"):
+        assert party.check(ledger.certificates[name]).certificate.der == ledger.certificates[name]
+    for name, reason in {
+        "issued and held": "held",
+        "issued by a withdrawn CA": "revoked",
+        "issued, replaced CA withdrawn": "revoked",
+        "issued and unknown": "unknown",
+    }.items():
+        with pytest.raises(NotTrustedError) as refused:
+            party.check(ledger.certificates[name])
+        assert refused.value.reason == reason
+
+
 def test_what_proves_nothing_lets_nobody_in(ledger: ProofLedger, clock: Clock, proving: str) -> None:
     sealed_only = ProofSource(proving, Verifier(ledger.trust))
     with pytest.raises(NotTrustedError) as refused:
