@@ -9,7 +9,6 @@ from identity_oidc.authorization.request import Draft, refuse
 from identity_oidc.claims import CLAIMS
 
 MAX_CHARS: Final = 4_096
-_MAX_DEPTH: Final = 6
 _MAX_MEMBERS: Final = 64
 _BAD: Final = "claims must be a JSON object as in OpenID Connect Core §5.5"
 
@@ -51,24 +50,15 @@ def _take_acr(draft: Draft, details: dict[str, Any]) -> None:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    if len(text) > MAX_CHARS or text.count("{") > _MAX_MEMBERS * 2 or _depth(text) > _MAX_DEPTH:
-        raise refuse("invalid_request", "claims is too long or too deep")
+    if len(text) > MAX_CHARS or text.count("{") > _MAX_MEMBERS * 2:
+        raise refuse("invalid_request", "claims is too long")
     try:
         content = json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too deep
         raise refuse("invalid_request", _BAD) from error
     if not isinstance(content, dict):
         raise refuse("invalid_request", _BAD)
     return content
-
-
-def _depth(text: str) -> int:
-    """No less than the depth of nesting; braces within texts only make it greater."""
-    deepest = depth = 0
-    for character in text:
-        depth += (character in "[{") - (character in "]}")
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

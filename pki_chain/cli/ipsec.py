@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pki_chain.cli.bundle import load_token, stop_on_signals, stream_option, token_option
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.member import gateway_option
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.errors import ConfigurationError, TallyError
@@ -107,6 +108,7 @@ def sync(
         outcome = loop.look(time.time())
         _say(outcome.peers, outcome.admitted, outcome.cut, as_json=as_json)
         return
+    configure_logs()
     wake = Wake(stream, token) if stream else None
     stop = stop_on_signals(wake.stop if wake else None)
     if wake is not None:

@@ -15,6 +15,7 @@ from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import ConsortiumFile, MemberConfig
 from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.audit import AuditLog
+from pki_chain.gateway.authority_bundles import AuthorityBundles
 from pki_chain.gateway.authority_lists import AuthorityLists
 from pki_chain.gateway.bundle_answers import BundleAnswers
 from pki_chain.gateway.crl_answers import CrlAnswers
@@ -70,6 +71,7 @@ class Services:
     crl_answers: CrlAnswers
     authority_lists: AuthorityLists
     bundle_answers: BundleAnswers
+    authority_bundles: AuthorityBundles
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
     ledger: LedgerClient
@@ -117,6 +119,7 @@ class Services:
             crl_answers=CrlAnswers(read_model, change_log, freshness, status_keys),
             authority_lists=AuthorityLists(read_model, change_log, freshness, signers),
             bundle_answers=BundleAnswers(read_model, change_log, freshness, status_keys, consortium.founding_hash),
+            authority_bundles=AuthorityBundles(read_model, freshness, status_keys, consortium.founding_hash),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
                 read_model,

@@ -75,9 +75,9 @@ class PeerTable:
             self._charon.admit(wanted[name], self._settings)
         return Outcome(len(wanted), len(new), len(gone))
 
-    def cut(self, sha256: bytes) -> None:
-        """Cut the holder of one certificate off. Raises `CharonError`."""
-        self._charon.cut(connection_name(sha256))
+    def cut(self, sha256: bytes) -> bool:
+        """Cut the holder of one certificate off; whether it was let in before. Raises `CharonError`."""
+        return self._charon.cut(connection_name(sha256))
 
     def _peers(self, certificates: Iterable[bytes]) -> Iterable[Peer]:
         """Peers of the certificates; each is parsed once, as long as it is listed."""
@@ -109,18 +109,19 @@ class IpsecSync:
     def look(self, now: float) -> Outcome:
         """Bring the daemon up to date. Raises `CharonError`; `StorageError`. That gateways do not answer is no error
         until what they said is too old; then all peers are cut off."""
-        issued_cut = self._issued.look(now) if self._issued is not None else 0
-        self._follow()
+        cut = self._issued.look(now) if self._issued is not None else 0
+        cut += self._follow()
         try:
             self._bundle.look(now)
         except TallyError as error:
             log.warning("peers stay as they are for now: %s", error)
         # A gateway that lags behind the feed must not let in again whom the feed cut off.
         outcome = self._table.reconcile(self._certificates(), now, admit=self._bundle.block >= self._block)
-        return replace(outcome, cut=outcome.cut + issued_cut)
+        return replace(outcome, cut=outcome.cut + cut)
 
-    def _follow(self) -> None:
-        """Cut off whom the feed names."""
+    def _follow(self) -> int:
+        """Cut off whom the feed names; how many there were."""
+        cut = 0
         try:
             more = True
             while more:
@@ -128,7 +129,7 @@ class IpsecSync:
                 for change in page["changes"]:
                     self._block = max(self._block, int(change["block"]))
                     if change["kind"] in ENDS:
-                        self._table.cut(bytes.fromhex(change["sha256"]))
+                        cut += self._table.cut(bytes.fromhex(change["sha256"]))
                 self._cursor, more = str(page["cursor"]), bool(page["more"])
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a page of the feed is not of its form: %r", error)
@@ -136,6 +137,7 @@ class IpsecSync:
             if error.code == "charon":
                 raise
             log.warning("the feed is not read for now: %s", error)
+        return cut
 
     def _certificates(self) -> list[bytes]:
         folder = self._directory / CURRENT / "certificates"

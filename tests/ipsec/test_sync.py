@@ -41,8 +41,9 @@ class RecordedTable:
         self.asked.append(("reconcile", len(found), admit))
         return Outcome(len(found), 0, 0)
 
-    def cut(self, sha256: bytes) -> None:
+    def cut(self, sha256: bytes) -> bool:
         self.asked.append(("cut", sha256))
+        return sha256 != (7).to_bytes(32)
 
 
 @dataclass
@@ -78,8 +79,8 @@ def make(
 def test_who_ends_is_cut_off_before_the_bundle_is_read(tmp_path: Path) -> None:
     feed = RecordedFeed([page("7", ("published", 5), ("held", 6), more=True), page("9", ("expired", 7)), page("9")])
     loop, table = make(tmp_path, feed, lambda _: table.asked.append("bundle"))
-    loop.look(NOW)
-    loop.look(NOW)
+    assert loop.look(NOW) == Outcome(0, 0, 1)  # of two that the feed names one was there
+    assert loop.look(NOW) == Outcome(0, 0, 0)
     cut = [("cut", (6).to_bytes(32)), ("cut", (7).to_bytes(32))]
     passed = ["bundle", ("reconcile", 0, True)]
     assert table.asked == [*cut, *passed, *passed]
@@ -113,7 +114,7 @@ def test_gateways_that_do_not_answer_are_no_error_while_the_bundle_stands(tmp_pa
 def test_a_daemon_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     loop, table = make(tmp_path, RecordedFeed([page("7", ("held", 6))]))
 
-    def cut(_: bytes) -> None:
+    def cut(_: bytes) -> bool:
         raise CharonError("away")
 
     table.cut = cut  # type: ignore[method-assign]

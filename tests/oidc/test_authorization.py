@@ -166,6 +166,7 @@ BASIC = {"policy": "basic"}
         ("invalid_request", {"claims": '{"userinfo":{"email":null},"userinfo":{}}'}),
         ("invalid_request", {"claims": '{"userinfo":{"email":1}}'}),
         ("invalid_request", {"claims": "[" * 100}),
+        ("invalid_request", {"claims": '{"a":"' + "]" * 1_900 + '","b":' + "[" * 1_900}),
         ("invalid_request", {"claims": '{"id_token":{"acr":{"values":[1]}}}'}),
         ("invalid_scope", {"scope": "openid address"}),
         ("invalid_scope", {"claims": '{"userinfo":{"birthdate":null}}'}),
@@ -216,10 +217,19 @@ def test_even_basic_keeps_a_public_client_to_pkce_and_refuses_plain() -> None:
         ({"id_token_hint": "a-good-hint"}, "hinted_sub", "someone"),
         ({"login_hint": "tel:+447700900000"}, "login_hint", "tel:+447700900000"),
         ({"scope": "openid offline_access"}, "scope", ("openid",)),
+        ({"scope": "openid", "claims": '{"a":"]]]]","userinfo":{"email":null}}'}, "userinfo_claims", ("email",)),
     ],
 )
 def test_each_parameter_is_kept(changes: dict[str, str], name: str, value: object) -> None:
     assert getattr(run(**changes), name) == value
+
+
+def test_offline_access_needs_an_app_that_may_refresh_and_a_permission_that_lasts() -> None:
+    """ "For this login only" is what the person is shown where `grant_days` is 0."""
+    scope = "openid offline_access"
+    for registered in ({}, {"may_refresh": True}, {"grant_days": 30}):
+        assert run(client_of(**registered), scope=scope).scope == ("openid",)
+    assert run(client_of(may_refresh=True, grant_days=30), scope=scope).scope == ("openid", "offline_access")
 
 
 # Over HTTP.

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from identity_oidc import base64url
 from identity_oidc.authentication.session import browser_name
-from identity_oidc.clients import Client
+from identity_oidc.clients import Client, parse_record
 from identity_oidc.command import oidc
 from identity_oidc.config import KeySettings, LimitSettings, ProviderConfig
 from identity_oidc.errors import ConfigurationError, InputError
@@ -21,7 +21,7 @@ from identity_oidc.registration import register, sign_record
 from identity_oidc.tokens.id_token import read_own_id_token, sign
 from identity_oidc.tokens.key_ring import KeyRing, load_entries, rotate
 from tests.oidc.card_in_software import new_key
-from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record
+from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record, sign_compact
 
 
 class At:
@@ -204,6 +204,51 @@ def test_a_record_is_the_member_s_own_and_has_not_run_out(provider: Provider) ->
     ):
         with pytest.raises(InputError):
             register(provider, registration(), record)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "x" * 129},
+        {"client_id": "caf\u00e9"},
+        {"client_id": "a\u0000b"},
+        {"name": ""},
+        {"name": "x" * 65},
+        {"name": "Corner\u202eShop"},
+        {"member_name": "Another Telecom"},
+        {"sector": 1},
+        {"verified_domains": []},
+        {"verified_domains": [f"shop{number}.example" for number in range(17)]},
+        {"verified_domains": ["192.0.2.1"]},
+        {"logo_digest": "no digest"},
+        {"iat": "now"},
+        {"iat": 253_402_300_799},
+        {"member": True},
+        {"is_native": 0},
+    ],
+)
+def test_a_record_that_agents_would_not_show_is_not_registered(provider: Provider, changes: dict[str, Any]) -> None:
+    """Else an app would be registered whose every login is refused."""
+    good = dict(parse_record(make_record()))
+    assert register(provider, registration(), sign_record(MEMBER_KEY, good)).client.client_id == "shop"
+    with pytest.raises(InputError, match="record"):
+        register(provider, registration(), sign_record(MEMBER_KEY, good | changes))
+
+
+def test_a_record_is_signed_in_canonical_form(provider: Provider) -> None:
+    header, payload, _ = make_record().split(".")
+    for bent in (
+        sign_compact(MEMBER_KEY, base64url.parse(header), json.dumps(json.loads(base64url.parse(payload))).encode()),
+        sign_compact(MEMBER_KEY, base64url.parse(header)[:-1] + b',"jku":"x"}', base64url.parse(payload)),
+    ):
+        with pytest.raises(InputError, match="record"):
+            register(provider, registration(), bent)
+
+
+def test_an_app_that_may_refresh_needs_a_permission_that_lasts(provider: Provider) -> None:
+    with pytest.raises(InputError, match="grant_days"):
+        register(provider, registration(may_refresh=True), make_record())
+    assert register(provider, registration(may_refresh=True, grant_days=1), make_record()).client.may_refresh
 
 
 def test_discovery_says_what_is_offered(provider: Provider) -> None:
