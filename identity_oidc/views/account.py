@@ -22,7 +22,7 @@ from identity_oidc.logout.ending import end_identity, end_session, end_sessions_
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, DENIALS, GRANTS, RELEASES, SESSIONS
-from identity_oidc.views.texts import texts_in
+from identity_oidc.views.texts import browser_in, texts_in
 from identity_oidc.views.web import browser_session, check_csrf, language_of_browser, page, provider, redirect
 
 account = Blueprint("account", __name__)
@@ -146,7 +146,7 @@ def _content(connection: Connection, session: BrowserSession, language: str, now
         "sessions": [
             {
                 "id": row["session_id"],
-                "browser": row["browser"],
+                "browser": browser_in(language, row["browser"]),
                 "since": _time(row["auth_time"] or row["created_at"]),
                 "is_this": row["session_id"] == session.session_id,
             }
@@ -154,7 +154,7 @@ def _content(connection: Connection, session: BrowserSession, language: str, now
         ],
         "grants": _permissions(connection, str(person), language, now),
         "denials": [
-            {"app": row["app_name"], "browser": row["browser"], "at": _time(row["denied_at"])}
+            {"app": row["app_name"], "browser": browser_in(language, row["browser"]), "at": _time(row["denied_at"])}
             for row in connection.execute(denials).mappings()
         ],
         "agents": [

@@ -102,6 +102,7 @@ def test_a_native_app_may_vary_the_port_of_loopback(uri: str) -> None:
         "http://127.0.0.1:99999/cb",
         "http://127.0.0.2:61234/cb",
         "http://localhost:61234/cb",
+        "http://[::1]:61234/cb",
         "http://127.0.0.1:1@evil.example/cb",
         "http://127.0.0.1:61234/cb#x",
         "https://127.0.0.1:61234/cb",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
 
 from identity_oidc import base64url
 from identity_oidc.authentication.session import browser_name
@@ -21,7 +22,7 @@ from identity_oidc.registration import register, sign_record
 from identity_oidc.tokens.id_token import read_own_id_token, sign
 from identity_oidc.tokens.key_ring import KeyRing, load_entries, rotate
 from tests.oidc.card_in_software import new_key
-from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record, sign_compact
+from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record, members, sign_compact
 
 
 class At:
@@ -299,6 +300,46 @@ def test_readiness_tells_what_fails(provider: Provider, ledger: Any) -> None:
 )
 def test_browsers_are_named_no_more_exactly_than_a_person_needs(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+def test_the_commands_of_the_sample_app_s_readme_admit_an_app(tmp_path: Path) -> None:
+    run = CliRunner()
+    no = serialization.NoEncryption()
+    pem = MEMBER_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no)
+    (tmp_path / "member.pem").write_bytes(pem)
+    record = dict(parse_record(make_record()))
+
+    def sign(content: dict[str, Any]) -> Any:
+        (tmp_path / "record.json").write_text(json.dumps(content))
+        return run.invoke(oidc, ["app", "sign", str(tmp_path / "record.json"), "--key", str(tmp_path / "member.pem")])
+
+    signed = sign(record)
+    assert signed.exit_code == 0, signed.output
+    refused = sign(record | {"name": "x" * 65})
+    assert (refused.exit_code, refused.stdout) == (65, "")
+    assert "record: name" in refused.stderr
+    no_key = run.invoke(oidc, ["app", "sign", str(tmp_path / "record.json"), "--key", str(tmp_path / "record.json")])
+    assert no_key.exit_code == 65
+
+    (tmp_path / "oidc.toml").write_text(
+        GOOD + f'database = "sqlite:///{tmp_path}/x.sqlite"\nmembers = "members.json"\n'
+        '[ledger]\ngateways = ["http://127.0.0.1:1"]\n'
+    )
+    (tmp_path / "members.json").write_text(json.dumps(members()))
+    config = ["--config", str(tmp_path / "oidc.toml"), "--json"]
+    assert run.invoke(oidc, ["keys", "new", *config]).exit_code == 0
+    (tmp_path / "app.json").write_text(json.dumps(registration(record=signed.stdout.strip())))
+    made = run.invoke(oidc, ["app", "add", str(tmp_path / "app.json"), *config])
+    assert made.exit_code == 0, made.output
+    assert len(json.loads(made.stdout)["client_secret"]) == 43
+    again = run.invoke(oidc, ["app", "add", str(tmp_path / "app.json"), *config])
+    assert json.loads(again.stdout)["client_secret"] is None, "shown once"
+    assert run.invoke(oidc, ["app", "add", str(tmp_path / "record.json"), *config]).exit_code == 65
+    listed = run.invoke(oidc, ["app", "list", *config])
+    assert json.loads(listed.stdout)["apps"] == [{"client_id": "shop", "policy": "strict", "active": True}]
+    assert run.invoke(oidc, ["app", "withdraw", "shop", *config]).exit_code == 0
+    assert json.loads(run.invoke(oidc, ["app", "list", *config]).stdout)["apps"][0]["active"] is False
+    assert (tmp_path / "x.sqlite").stat().st_mode & 0o077 == 0, "nobody else on this machine reads who logs in where"
 
 
 def test_the_command_registers_rotates_and_counts(tmp_path: Path) -> None:
