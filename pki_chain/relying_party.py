@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki_chain.errors import InputError, RefusedError
-from pki_chain.ports import Status
+from pki_chain.ports import Status, TrustScope
 from pki_chain.proof.errors import ProofRefusedError
 from pki_chain.proof.proof import parse_proof
 from pki_chain.proof.verifier import Verifier, identify
@@ -34,6 +34,7 @@ from pki_chain.status.answer_signer import find_issuer, is_signed_by, is_signed_
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.object_identifiers import CLIENT_AUTH, SERVER_AUTH
 
 TOLERANCE_S: Final = 15
 """How far clocks may differ."""
@@ -41,12 +42,15 @@ TOLERANCE_S: Final = 15
 MAX_ANSWER_BYTES: Final = 64 * 1024
 NONCE_BYTES: Final = 32
 _CERT_HASH_OID: Final = "1.3.36.8.3.13"
+_PURPOSE_OF_PEER: Final = {True: CLIENT_AUTH, False: SERVER_AUTH}
+"""By whether we are the server. Source: RFC 5280 §4.2.1.12."""
+
 _REASONS: Final = {x509.ReasonFlags.certificate_hold: "held"}
 
 
 class NotTrustedError(RefusedError):
     """Do not speak to the peer. `reason` is one word for a program: malformed, not-yet-valid, expired,
-    name, unknown, held, revoked, or unavailable where nobody could say."""
+    name, purpose, unknown, held, revoked, or unavailable where nobody could say."""
 
     def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -59,11 +63,13 @@ class SourceUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KnownStatus:
-    """What a source vouches for. `state` is valid, held, revoked or unknown; times are seconds since 1970."""
+    """What a source vouches for. `state` is valid, held, revoked or unknown; times are seconds since 1970; `is_for_tls`
+    is False where it is known that the CA which issued it is not trusted for TLS."""
 
     state: str
     this_update: float
     next_update: float
+    is_for_tls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Verdict:
     certificate: Certificate
     known_at: float
     known_until: float
+    is_for_tls: bool = True
 
 
 class StatusSource(Protocol):
@@ -193,7 +200,8 @@ class ProofSource:
         state = "valid" if proven.is_good else "unknown"
         if proven.status.state in {Status.HELD, Status.REVOKED}:
             state = proven.status.state.name.lower()
-        return KnownStatus(state, proven.block_time, proven.block_time + self._max_age_s)
+        is_for_tls = TrustScope.TLS in proven.scope
+        return KnownStatus(state, proven.block_time, proven.block_time + self._max_age_s, is_for_tls)
 
 
 class _Client:
@@ -278,11 +286,20 @@ class RelyingParty:
         return verdict
 
     def check_peer(self, connection: ssl.SSLSocket | ssl.SSLObject, *, name: str | None = None) -> Verdict:
-        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`."""
+        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`.
+
+        Where it says for what it is, that must be TLS on that side; OpenSSL looks only where it verifies a chain.
+        """
         der = connection.getpeercert(binary_form=True)
         if not der:
             raise NotTrustedError("malformed", "The peer showed no certificate. Ask for one (ssl.CERT_REQUIRED).")
-        return self.check(der, name=name)
+        verdict = self.check(der, name=name)
+        purposes, wanted = verdict.certificate.extensions.key_purposes, _PURPOSE_OF_PEER[connection.server_side]
+        if purposes and wanted not in purposes:
+            raise NotTrustedError("purpose", "The peer's certificate is not for this side of TLS. It needs another.")
+        if not verdict.is_for_tls:
+            raise NotTrustedError("purpose", "The peer's certificate is of a CA that is not for TLS. It needs another.")
+        return verdict
 
     def forget(self, sha256: bytes | None = None) -> None:
         """Use nothing that was known about a certificate, or about any: for whoever follows the change feed."""
@@ -303,7 +320,7 @@ class RelyingParty:
             if status.state != "valid":
                 raise NotTrustedError(status.state, f"The ledger's answer about the peer is {status.state}. Refuse it.")
             until = min(now + self._max_age_s, status.next_update)
-            return Verdict(certificate, now, until)
+            return Verdict(certificate, now, until, status.is_for_tls)
         raise NotTrustedError(
             "unavailable",
             "Nobody could say whether the peer's certificate is valid, so it is refused. Look after the gateways.",

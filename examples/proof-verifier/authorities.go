@@ -76,9 +76,9 @@ func readAuthority(id []byte, word word) authority {
 	}
 }
 
-// proveWithdrawal finds the first withdrawal among the issuer of a certificate and the CAs above it (since 0: none). Ids
+// proveIssuer finds the first withdrawal among the issuer of a certificate and the CAs above it, and the issuer's scope. Ids
 // go from the issuer to the root. The steps are those of pki_chain/proof/trust_list_state.py.
-func proveWithdrawal(ids [][]byte, named *NamedIssuer, of *facts, word word) (reason, since uint64) {
+func proveIssuer(ids [][]byte, named *NamedIssuer, of *facts, word word) {
 	if len(ids) == 0 {
 		refuse("broken-path", "a CA issued the certificate, and the proof names none")
 	}
@@ -107,15 +107,15 @@ func proveWithdrawal(ids [][]byte, named *NamedIssuer, of *facts, word word) (re
 		scope, until = each.scope, each.trustedUntil
 	}
 	// 4. The first withdrawal, of several in one block the lowest
+	of.issuerScope = path[0].scope
 	for _, each := range path {
-		if each.withdrawnAt != 0 && (since == 0 || each.withdrawnAt < since) {
-			reason, since = each.reason, each.withdrawnAt
+		if each.withdrawnAt != 0 && (of.issuerWithdrawnAt == 0 || each.withdrawnAt < of.issuerWithdrawnAt) {
+			of.issuerReason, of.issuerWithdrawnAt = each.reason, each.withdrawnAt
 		}
 	}
-	if reason == 1 { // keyCompromise of a CA is told as cACompromise
-		reason = 2
+	if of.issuerReason == 1 { // keyCompromise of a CA is told as cACompromise
+		of.issuerReason = 2
 	}
-	return reason, since
 }
 
 func requireIssuer(id []byte, found authority, named *NamedIssuer, submittedAt uint64, word word) {

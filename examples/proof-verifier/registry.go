@@ -13,6 +13,7 @@ type facts struct {
 	accepted, rejected                  bool
 	submittedAt, windowEnd, decidedAt   uint64
 	issuerReason, issuerWithdrawnAt     uint64
+	issuerScope                         uint64
 }
 
 // word is a proven word of a contract's storage.
@@ -45,10 +46,13 @@ func proveFacts(stateRoot []byte, terms *Terms, id Identity, authorities [][]byt
 		if len(authorities) != 0 {
 			refuse("spare-authority", "the proof names a CA on which nothing depends")
 		}
+		if found != nil {
+			found.issuerScope = 7 // no CA bounds it
+		}
 		return found
 	}
 	word := proveNamed(stateRoot, terms, "TrustList", nodes)
-	found.issuerReason, found.issuerWithdrawnAt = proveWithdrawal(authorities, id.Issuer, found, word)
+	proveIssuer(authorities, id.Issuer, found, word)
 	return found
 }
 

@@ -79,6 +79,8 @@ type Proven struct {
 	Block  uint64 `json:"block"`
 	AgeS   int64  `json:"age_s"`
 	Sealed bool   `json:"sealed"`
+	// What the issuer is trusted for: IKE 1, TLS 2, slice 4; all of them where no CA issued it.
+	Scope uint64 `json:"scope"`
 	// Ids of the CAs whose word counted, from the issuer to the root.
 	Authorities []string `json:"authorities"`
 }
@@ -147,9 +149,9 @@ func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, leastBlock
 	found := proveFacts(h.stateRoot(), terms, id, proof.authorities, nodes)
 	nodes.finish()
 	// 7. The answer
-	status := Status{State: "unknown"}
+	status, scope := Status{State: "unknown"}, uint64(7)
 	if found != nil {
-		status = judge(found, h.time().Uint64())
+		status, scope = judge(found, h.time().Uint64()), found.issuerScope
 	}
 	good := status.State == "valid" && now <= int64(status.NotAfter)
 	if age.Sign() < 0 {
@@ -159,7 +161,7 @@ func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, leastBlock
 	for _, each := range proof.authorities {
 		authorities = append(authorities, "0x"+hex.EncodeToString(each))
 	}
-	return &Proven{status, good, h.number(), age.Int64(), proof.sealed, authorities}, nil
+	return &Proven{status, good, h.number(), age.Int64(), proof.sealed, scope, authorities}, nil
 }
 
 func verifyHeader(h header, known state, mode string) (blockHash []byte) {

@@ -10,11 +10,12 @@ from identity_oidc.claims import CLAIMS
 
 MAX_CHARS: Final = 4_096
 _MAX_MEMBERS: Final = 64
+_MAX_SUB_CHARS: Final = 255
 _BAD: Final = "claims must be a JSON object as in OpenID Connect Core §5.5"
 
 
 def check(draft: Draft) -> None:
-    """Claims that are not known are passed over; `acr` as an essential claim binds."""
+    """Claims that are not known are passed over; an essential `acr` binds, and so does a `sub` with a value."""
     text = draft.get("claims")
     if text is None:
         return
@@ -28,6 +29,8 @@ def check(draft: Draft) -> None:
                 raise refuse("invalid_request", _BAD)
             if name == "acr" and member == "id_token":
                 _take_acr(draft, details or {})
+            if name == "sub" and member == "id_token":
+                _take_sub(draft, details or {})
             if name in CLAIMS:
                 _take_claim(draft, member, name, is_essential=(details or {}).get("essential") is True)
 
@@ -47,6 +50,14 @@ def _take_acr(draft: Draft, details: dict[str, Any]) -> None:
     if values:
         draft.acr_values = tuple(values)
         draft.is_acr_essential = details.get("essential") is True
+
+
+def _take_sub(draft: Draft, details: dict[str, Any]) -> None:
+    """Nobody else may be logged in then, as with `id_token_hint`. Source: OIDC Core §3.1.2.2, §5.5.1."""
+    sub = details.get("value", "")
+    if not isinstance(sub, str) or len(sub) > _MAX_SUB_CHARS:
+        raise refuse("invalid_request", _BAD)
+    draft.hinted_sub = sub
 
 
 def _parse(text: str) -> dict[str, Any]:

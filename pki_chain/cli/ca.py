@@ -124,7 +124,8 @@ def delegate(
     """Put the certificate in FILE on the list, by which a CA lets another key sign OCSP answers or CRLs for it.
 
     The CA makes it with its own software, and its signature is all that is needed: anybody may put it there. Without
-    FILE it is made here, with --ca-key, --ca, --request and --kind, and stored with --out.
+    FILE it is made here, with --ca-key, --ca, --request and --kind, and stored with --out. The key that will sign stays
+    with the gateway that made the request (`tally gateway delegation-key`), in a file or a PKCS#11 token.
     """
     from pki_chain.founding.authority_terms import load_authority_certificate
     from pki_chain.station.orders import relay_delegation

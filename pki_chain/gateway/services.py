@@ -154,17 +154,21 @@ def services() -> Services:
 def open_status_keys(config: MemberConfig) -> StatusKeys:
     """The keys that sign answers about status, encrypted with the keystore's passphrase, or in the token that
     [gateway] names; read when they are needed."""
-    gateway = config.gateway
-    token = None
-    if gateway.pkcs11_module is not None and gateway.pkcs11_pin_file is not None:
-        token = KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
-    return StatusKeys(gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file), token)
+    passphrase = partial(load_passphrase, config.keystore.passphrase_file)
+    return StatusKeys(config.gateway.data / STATUS_KEYS, passphrase, _token(config))
 
 
 def open_delegated_keys(config: MemberConfig) -> DelegatedKeys:
-    """The keys that CAs let sign for them; read when they are needed."""
+    """The keys that CAs let sign for them, kept like those; read when they are needed."""
     passphrase = partial(load_passphrase, config.keystore.passphrase_file)
-    return DelegatedKeys(config.gateway.data / DELEGATED_KEYS, passphrase)
+    return DelegatedKeys(config.gateway.data / DELEGATED_KEYS, passphrase, _token(config))
+
+
+def _token(config: MemberConfig) -> KeyToken | None:
+    gateway = config.gateway
+    if gateway.pkcs11_module is None or gateway.pkcs11_pin_file is None:
+        return None
+    return KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
 
 
 def load_token(config: MemberConfig) -> bytes | None:

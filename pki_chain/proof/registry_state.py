@@ -13,12 +13,12 @@ from typing import Final
 
 from eth_hash.auto import keccak
 
-from pki_chain.ports import HoldFlag
+from pki_chain.ports import HoldFlag, TrustScope
 from pki_chain.proof.directory_state import REGISTRY, TRUST_LIST, Contracts, Word, mapping_slot, prove_contract
 from pki_chain.proof.directory_state import bits_of as _bits
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.trie import Take
-from pki_chain.proof.trust_list_state import NamedIssuer, prove_withdrawal
+from pki_chain.proof.trust_list_state import NamedIssuer, prove_issuer
 from pki_chain.status.certificate_status import HOLDS, STORED_REVOKED, STORED_SUPERSEDED, CertificateFacts
 
 _CERTIFICATES, _BATCHES, _KEY_BLOCKS = 0, 1, 2
@@ -28,6 +28,8 @@ _HEADER, _ACCEPTED, _REJECTED = 1, 3, 4
 _STORED_RECORDED: Final = 1
 _KNOWN_FLAGS: Final = HOLDS | HoldFlag.CA_ISSUED
 _HOUR_S: Final = 3_600
+ALL_SCOPES: Final = TrustScope.IKE | TrustScope.TLS | TrustScope.SLICE
+"""Of what no CA bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ def batch_of(word: int) -> int:
 
 def prove_facts(
     state_root: bytes, contracts: Contracts, identity: Identity, authorities: Sequence[bytes], take: Take
-) -> CertificateFacts | None:
-    """What the ledger has recorded about a certificate and the CAs above it, None when nothing.
+) -> tuple[CertificateFacts | None, TrustScope]:
+    """What the ledger has recorded about a certificate and the CAs above it, None when nothing; and what its issuer is
+    trusted for.
 
     `authorities` are the ids of those CAs, from the issuer to the root, where it depends on them (`depends_on_issuer`).
     Raises `ProofRefusedError`.
@@ -74,10 +77,10 @@ def prove_facts(
             raise ProofRefusedError(
                 Refusal.SPARE_AUTHORITY, "the proof names a CA on which nothing depends. Ask another gateway."
             )
-        return facts
+        return facts, ALL_SCOPES
     word = prove_contract(state_root, contracts, TRUST_LIST, take)
-    found = prove_withdrawal(authorities, identity.issuer, facts.submitted_at, facts.not_after, word)
-    return replace(facts, issuer_withdrawal_reason=found.reason, issuer_withdrawn_at=found.since)
+    found = prove_issuer(authorities, identity.issuer, facts.submitted_at, facts.not_after, word)
+    return replace(facts, issuer_withdrawal_reason=found.reason, issuer_withdrawn_at=found.since), found.scope
 
 
 def prove_record(state_root: bytes, contracts: Contracts, identity: Identity, take: Take) -> CertificateFacts | None:

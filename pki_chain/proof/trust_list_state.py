@@ -37,9 +37,11 @@ class NamedIssuer:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """The first withdrawal on a path, told as a certificate's revocation; `since` 0 where there is none."""
+class IssuerFacts:
+    """What the CAs above a certificate make of it: what its issuer is trusted for, and the first withdrawal on the
+    path, told as a certificate's revocation; `since` 0 where there is none."""
 
+    scope: TrustScope
     reason: int
     since: int
 
@@ -73,11 +75,13 @@ def path_slots(authorities: Sequence[bytes]) -> tuple[int, ...]:
     )
 
 
-def prove_withdrawal(
+def prove_issuer(
     authorities: Sequence[bytes], named: NamedIssuer | None, submitted_at: int, not_after: int, word: Word
-) -> Withdrawal:
-    """Whether the issuer of a certificate, or a CA above it, was withdrawn. `authorities` are ids, from the issuer to
-    the root; the times are the certificate's. Raises `ProofRefusedError`."""
+) -> IssuerFacts:
+    """Whether the issuer of a certificate, or a CA above it, was withdrawn, and its scope.
+
+    `authorities` are ids, from the issuer to the root; the times are the certificate's. Raises `ProofRefusedError`.
+    """
     if not authorities:
         raise _broken("a CA issued the certificate, and the proof names none")
     # 1. The issuer: the name, the key identifier, and listed under them when the certificate was submitted
@@ -103,9 +107,11 @@ def prove_withdrawal(
         scope, until = authority.scope, authority.trusted_until
     # 4. The first withdrawal, of several in one block the lowest
     ended = min((each for each in path if each.withdrawn_at), key=lambda each: each.withdrawn_at, default=None)
+    trusted_for = TrustScope(path[0].scope)
     if ended is None:
-        return Withdrawal(0, 0)
-    return Withdrawal(_CA_COMPROMISE if ended.reason == _KEY_COMPROMISE else ended.reason, ended.withdrawn_at)
+        return IssuerFacts(trusted_for, 0, 0)
+    reason = _CA_COMPROMISE if ended.reason == _KEY_COMPROMISE else ended.reason
+    return IssuerFacts(trusted_for, reason, ended.withdrawn_at)
 
 
 def _read_authority(authority: bytes, word: Word) -> _Authority:

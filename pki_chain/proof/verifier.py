@@ -11,7 +11,7 @@ from typing import Final
 
 from eth_hash.auto import keccak
 
-from pki_chain.ports import Status
+from pki_chain.ports import Status, TrustScope
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.extra_data import parse_extra_data
 from pki_chain.proof.header import Header, parse_header
@@ -48,6 +48,9 @@ class ProvenStatus:
     not_after_passed: bool
     """By the reader's own clock."""
     authorities: tuple[bytes, ...]
+    scope: TrustScope
+    """What the issuer is trusted for; everything where no CA issued it. Compare it with what you are about to do: a
+    certificate without extended key usage comes from CAs for IKE, and much software takes it for anything."""
 
     @property
     def is_good(self) -> bool:
@@ -115,7 +118,7 @@ class Verifier:
             raise _refused(Refusal.OLDER_THAN_SEEN, f"block {header.number} is before {least_block}, seen already")
         # 6. Directory, registry, certificate, key, batch and the CAs above under the header's state root, nothing else
         nodes = NodeList(proof.nodes)
-        facts = prove_facts(header.state_root, terms.contracts, identity, proof.authorities, nodes.take)
+        facts, scope = prove_facts(header.state_root, terms.contracts, identity, proof.authorities, nodes.take)
         nodes.finish()
         # 7. The answer, as `statusOf` gives it at that block
         return ProvenStatus(
@@ -127,6 +130,7 @@ class Verifier:
             sealed=proof.sealed,
             not_after_passed=facts is not None and now > facts.not_after,
             authorities=proof.authorities,
+            scope=scope,
         )
 
     def _require_sealing(self, proof: Proof) -> None:

@@ -156,6 +156,7 @@ def _status(name: str, given: Attempt) -> Case:
                 "block": proven.block_number,
                 "age_s": proven.age_s,
                 "sealed": proven.sealed,
+                "scope": int(proven.scope),
                 "authorities": ["0x" + each.hex() for each in proven.authorities],
             },
             separators=(",", ":"),

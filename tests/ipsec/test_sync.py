@@ -71,7 +71,12 @@ def make(
     tmp_path: Path, feed: RecordedFeed, look: Callable[[float], object] = lambda _: None, block: int = 10
 ) -> tuple[IpsecSync, RecordedTable]:
     table = RecordedTable()
-    bundle: Any = SimpleNamespace(look=look, block=block)
+
+    def looked(now: float) -> object:
+        look(now)
+        return SimpleNamespace(withdrawn=False)
+
+    bundle: Any = SimpleNamespace(look=looked, block=block)
     loop: Any = IpsecSync(table, bundle, tmp_path, feed)  # type: ignore[arg-type]
     return loop, table
 
@@ -109,6 +114,48 @@ def test_gateways_that_do_not_answer_are_no_error_while_the_bundle_stands(tmp_pa
     loop, table = make(tmp_path, RecordedFeed([away]), look)
     loop.look(NOW)
     assert table.asked == [("reconcile", 0, True)]
+
+
+class RecordedProofs:
+    """A folder with proofs of two cells."""
+
+    def __init__(self, blocks: Mapping[bytes, int]) -> None:
+        self.blocks = blocks
+        self.is_broken = False
+
+    def certificates(self, _now: float) -> Mapping[bytes, int]:
+        if self.is_broken:
+            raise ConfigurationError("the trust file is none")
+        return self.blocks
+
+
+def test_proofs_let_in_whom_no_gateway_spoke_of_later(tmp_path: Path) -> None:
+    """A proof that is newer than the last word, and an older one of whom the last word was good."""
+    known, stranger = issue_for("cell1.cells.vendor.example")[0], issue_for("cell2.cells.vendor.example")[0]
+    folder = tmp_path / "current" / "certificates"
+    folder.mkdir(parents=True)
+    file = folder / "known.pem"
+    file.write_text(encode_pem("CERTIFICATE", known))
+    away, table = LedgerUnavailableError("away"), RecordedTable()
+    proofs = RecordedProofs({known: 5, stranger: 10})
+    outcomes = [SimpleNamespace(withdrawn=False), *[SimpleNamespace(withdrawn=True)] * 4]
+    bundle: Any = SimpleNamespace(look=lambda _: outcomes.pop(0), block=10)
+    held = {"changes": [{"kind": "held", "block": 10, "sha256": hashlib.sha256(known).hexdigest()}], "cursor": "7"}
+    feed: Any = RecordedFeed([away, away, away, held | {"more": False}, away])
+    loop = IpsecSync(table, bundle, tmp_path, feed, carried=proofs)  # type: ignore[arg-type]
+    loop.look(NOW)
+    assert table.asked == [("reconcile", 2, True)]  # of the bundle, and by proof: the same one
+    file.unlink()
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 1, True)
+    proofs.blocks = {known: 5, stranger: 11}
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 2, True)
+    loop.look(NOW)  # the last word was that it is held
+    assert table.asked[-1] == ("reconcile", 1, True)
+    proofs.is_broken = True
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 0, True)
 
 
 def test_a_daemon_that_does_not_answer_is_an_error(tmp_path: Path) -> None:

@@ -184,15 +184,18 @@ def test_an_identity_that_is_not_active_logs_nobody_in(
 
 
 def test_a_stale_ledger_is_not_guessed_at_and_uses_nothing_up(
-    soft: SoftAgent, page: LoginPage, ledger: LedgerInMemory
+    app: RelyingParty, soft: SoftAgent, page: LoginPage, ledger: LedgerInMemory
 ) -> None:
     challenge = soft.challenge(page)
+    another = app.begin(Browser())
     for change in ({"age_s": 61.0, "is_away": False}, {"age_s": 0.0, "is_away": True}):
         vars(ledger).update(change)
         refused = soft.approve(challenge, soft.approval(challenge))
         assert (refused.status, refused.json["code"]) == (503, "ledger-stale")
         assert refused.headers["retry-after"]
+        assert soft.fetch(another).json["code"] == "ledger-stale"
     ledger.is_away = False
+    assert soft.fetch(another).status == 200
     assert soft.approve(challenge, soft.approval(challenge)).status == 200
 
 

@@ -14,7 +14,7 @@ from identity_oidc.ports import Attestation
 from identity_oidc.provider import Provider
 from identity_oidc.registration import register
 from tests.oidc.card_in_software import SoftAgent
-from tests.oidc.conftest import IDENTITY, TestClock
+from tests.oidc.conftest import IDENTITY, OTHER_IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import (
     CALLBACK,
@@ -266,6 +266,26 @@ def test_an_assertion_that_cannot_be_read_is_refused_and_not_a_defect(
         assert authenticate(claims(), header) == "invalid_client"
     assert authenticate(claims(jti=half)) == "invalid_grant", "it is who it is; only the code is none"
     assert authenticate(claims(jti=half)) == "invalid_client", "and an assertion is good once"
+
+
+def test_an_app_that_names_a_person_gets_nobody_else(
+    app: RelyingParty, soft: SoftAgent, ledger: LedgerInMemory
+) -> None:
+    """By the `sub` of `claims`, or by `id_token_hint`. Source: OIDC Core §3.1.2.2."""
+    browser = Browser()
+    tokens = app.redeem(log_in(app, soft, browser)).json
+    sub = app.verify_id_token(tokens["id_token"], tokens["access_token"])["sub"]
+    other = SoftAgent.enrolled(app.issuer, ledger, OTHER_IDENTITY, soft.clock)
+    named = {"claims": json.dumps({"id_token": {"sub": {"value": sub}}})}
+    for changes in (named, {"id_token_hint": tokens["id_token"]}):
+        assert "code" in browser.get(app.address(prompt="none", **changes)).parameters
+        log_in(app, soft, Browser(), **changes)
+        wrong = Browser()
+        challenge = other.challenge(app.begin(wrong, **changes))
+        done = wrong.get(other.approve(challenge, other.approval(challenge)).json["completion_uri"])
+        assert (done.parameters["error"], "code" in done.parameters) == ("login_required", False)
+        log_in(app, other, wrong)
+        assert wrong.get(app.address(prompt="none", **changes)).parameters["error"] == "consent_required"
 
 
 @pytest.mark.parametrize("path", ["/authorize", "/logout"])

@@ -103,6 +103,11 @@ def test_settings_have_defaults_and_an_environment(tmp_path: Path) -> None:
         ('[provider]\nissuer = "https://login.example/"\n', "provider.issuer"),
         ('[provider]\nissuer = "https://login.example?x"\n', "provider.issuer"),
         ('[provider]\nissuer = "https://login.example/op"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://login.example:443"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://login.example:"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://login.example:99999"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://Login.example"\n', "provider.issuer"),
+        ('[provider]\nissuer = "https://l\u00f6gin.example"\n', "provider.issuer"),
         (GOOD + "prot = 1\n", "provider.prot"),
         (GOOD + "[prowider]\n", "prowider"),
         (GOOD + 'port = "80"\n', "provider.port"),
@@ -258,6 +263,11 @@ def test_discovery_says_what_is_offered(provider: Provider) -> None:
     assert content["code_challenge_methods_supported"] == ["S256"]
     assert content["authorization_response_iss_parameter_supported"] is True
     assert content["subject_types_supported"] == ["pairwise"]
+    for endpoint in ("token", "introspection", "revocation"):  # RFC 8414 §2: both, where a method signs
+        methods = content[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert "private_key_jwt" in methods
+        assert "none" not in content[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert ("none" in methods) == (endpoint != "introspection")
     for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint"):
         assert ask("GET", content[name]).status != 404
     assert ask("GET", f"{provider.issuer}/nothing").status == 404

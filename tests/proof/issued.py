@@ -13,6 +13,8 @@ from tests.ledger import OEM, OPERATOR, VENDOR, Consortium
 from tests.trust_list import at, end, publish, trust_root, withdraw
 
 CELL_CA = 4
+FIRST_KEY = 120
+"""Devices have the keys from this number on, in the order of the paths."""
 _PURPOSES = {
     "issued for any purpose": (ANY_PURPOSE,),
     "issued for IKE": (IPSEC_IKE,),
@@ -47,7 +49,7 @@ def put_issued(consortium: Consortium) -> tuple[dict[str, bytes], dict[str, tupl
     renewed = {each: below[each].replace(serial_number=integer(4_711)) for each in ("cells", "replaced")}
     trust_root(consortium, top.encode(), BOTH, end(consortium, 2_900))
     publish(consortium, policy.encode(), BOTH, end(consortium, 1_850))
-    publish(consortium, region.encode(), BOTH, end(consortium, 1_850))
+    publish(consortium, region.encode(), BOTH, end(consortium, 1_800))
     for each, draft in below.items():
         publish(consortium, draft.encode(), BOTH if each == "both" else IKE, end(consortium, 1_700))
     issuers = {
@@ -60,12 +62,13 @@ def put_issued(consortium: Consortium) -> tuple[dict[str, bytes], dict[str, tupl
         "issued for any purpose": below["both"],
         "issued for IKE": below["both"],
         "issued for TLS": below["both"],
+        "issued under both": below["both"],
         "issued and unknown": below["cells"],
     }
     later = {"issued after the renewal": renewed["cells"], "issued after that CA": renewed["replaced"]}
     certificates = {
         each: _device(consortium, issuer, number, _PURPOSES.get(each, ()))
-        for number, (each, issuer) in enumerate((issuers | later).items(), 120)
+        for number, (each, issuer) in enumerate((issuers | later).items(), FIRST_KEY)
     }
     _accept(consortium, [certificates[each] for each in issuers if each != "issued and unknown"])
     for each in renewed.values():

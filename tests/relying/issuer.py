@@ -101,16 +101,17 @@ def current(draft: Draft, now: int, days: int) -> Draft:
 
 def publish_root(gateway: Gateway, subject: str = "Root", scope: TrustScope = TrustScope.IKE) -> Issuer:
     """A root on the list."""
-    return _published(gateway, current(root(subject), gateway.ledger.time, 900), None, scope)
+    return publish(gateway, current(root(subject), gateway.ledger.time, 900), None, scope)
 
 
 def publish_below(gateway: Gateway, parent: Issuer, scope: TrustScope = TrustScope.IKE) -> Issuer:
     """An issuing CA on the list."""
     draft = current(issuing(parent.draft).replace(serial_number=integer(77)), gateway.ledger.time, 800)
-    return _published(gateway, draft, parent, scope)
+    return publish(gateway, draft, parent, scope)
 
 
-def _published(gateway: Gateway, draft: Draft, parent: Issuer | None, scope: TrustScope) -> Issuer:
+def publish(gateway: Gateway, draft: Draft, parent: Issuer | None, scope: TrustScope) -> Issuer:
+    """A CA of this draft on the list."""
     read = parse_authority(draft.encode())
     event = ports.AuthorityPublished(
         authority=read.id,
