@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pki_chain.errors import StaleError, TallyError
-from pki_chain.gateway.freshness import Freshness, Moment
+from pki_chain.gateway.freshness import NEVER, Freshness, Moment
 from pki_chain.gateway.signers import (
     SELF_SIGNED,
     Issuer,
@@ -52,6 +52,9 @@ _MAX_KEPT: Final = 20_000
 _KEPT_S: Final = 20
 """An answer is signed anew when its block is so old, so that whoever gets it may use it for a while yet."""
 _MAX_CHANGES: Final = 1_000
+_LOOK_EVERY_S: Final = 1.0
+"""An answer that was found to hold is given again for so long, unless a block comes: keys can change without one."""
+
 _NONCE_BEGINS: Final = object_identifier(NONCE)
 _SHORT: Final = 126
 """Nonces below this have lengths of one octet."""
@@ -174,14 +177,20 @@ class OcspCache:
         self._position = -1
         self._trust_list = (-1, -1)
         self._moment: Moment | None = None
+        self._span = NEVER
+        self._ready: dict[bytes, OcspAnswer] = {}
 
     def answer(self, content: bytes) -> OcspAnswer:
         """As `OcspAnswers.answer`."""
         try:
             moment = self._look()
+            ready = self._ready.get(content)
+            if ready is not None:
+                return ready
             signed = self._signed.get(content)
             if signed is not None and self._is_current(signed):
-                return OcspAnswer(signed.content, moment.cache_s)
+                ready = self._ready[content] = OcspAnswer(signed.content, moment.cache_s)
+                return ready
             request = self._parse(content)
             said = tuple(self._say(each, moment) for each in request.certificates)
             key = self._key(request, said)
@@ -190,7 +199,9 @@ class OcspCache:
             return failure_of(error)
         if request.nonce is None:
             if len(self._signed) >= _MAX_KEPT:
-                del self._signed[next(iter(self._signed))]
+                oldest = next(iter(self._signed))
+                del self._signed[oldest]
+                self._ready.pop(oldest, None)
             self._signed[content] = _Signed(answer.content, request, said, key)
         return answer
 
@@ -253,8 +264,12 @@ class OcspCache:
         """The moment now; what is kept and no longer true is dropped. Raises as `Freshness.moment`."""
         version = self._read_model.version()
         if version == self._version and self._moment is not None:
-            self._moment = self._freshness.again(self._moment)
+            if not self._freshness.is_within(self._span):
+                self._ready.clear()
+                self._moment = self._freshness.again(self._moment)
+                self._span = self._freshness.span(self._moment, _LOOK_EVERY_S)
             return self._moment
+        self._ready.clear()
         with self._read_model.snapshot():
             moment, position = self._freshness.moment(), self._change_log.position()
             trust_list = self._authorities.version()
@@ -267,6 +282,7 @@ class OcspCache:
         self._delegated.clear()
         self._version, self._position, self._moment = version, position, moment
         self._trust_list = trust_list
+        self._span = self._freshness.span(moment, _LOOK_EVERY_S)
         return moment
 
     def _forget(self, encoded: bytes) -> None:
