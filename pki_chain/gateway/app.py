@@ -14,7 +14,7 @@ from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
 from pki_chain.gateway.identities import identities
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
 from pki_chain.gateway.proofs import proofs

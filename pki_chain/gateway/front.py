@@ -13,8 +13,9 @@ from pki_chain.errors import TallyError
 from pki_chain.gateway import proxies
 from pki_chain.gateway.freshness import LONGEST_CACHE_S, cache_control
 from pki_chain.gateway.metrics import Counters
-from pki_chain.gateway.ocsp_answers import MAX_REQUEST_BYTES, REQUEST_TYPE, OcspCache, read_path
+from pki_chain.gateway.ocsp_answers import MAX_REQUEST_BYTES, REQUEST_TYPE, read_path
 from pki_chain.gateway.ocsp_answers import MEDIA_TYPE as OCSP_MEDIA_TYPE
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.problems import MEDIA_TYPE, problem
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusCache

@@ -12,7 +12,7 @@ import pytest
 from pki_chain.chain.typed_data import batch_digest
 from pki_chain.config import Network
 from pki_chain.gateway.front import MAX_BODIES_A_CLIENT, MAX_BODY_BYTES, Front
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.proxies import HEADER, client_address
 from pki_chain.gateway.status_answers import StatusCache
 from tally_service.rsgi import Deadlines, address_of

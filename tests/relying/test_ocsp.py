@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.front import Front
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.ports import HoldKind
 from pki_chain.status.ocsp_request import OcspRequestError, parse_ocsp_request
@@ -298,7 +298,7 @@ def test_what_was_read_before_is_read_the_same(asked: list[tuple[int, bytes, boo
 
 
 def test_the_cache_is_bounded(publishing: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pki_chain.gateway.ocsp_answers._MAX_KEPT", 2)
+    monkeypatch.setattr("pki_chain.gateway.ocsp_cache._MAX_KEPT", 2)
     parts = publishing.services
     cache = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
     for der in certificates(3):
