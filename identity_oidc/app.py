@@ -8,7 +8,7 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from identity_oidc.errors import TooManyRequestsError
+from identity_oidc.errors import InputError, TooManyRequestsError
 from identity_oidc.grants.server import TokenServer
 from identity_oidc.provider import EXTENSION, Provider
 from identity_oidc.rate_limit import RateLimit
@@ -60,6 +60,8 @@ def create_app(provider: Provider, counters_directory: Path | None = None) -> Fl
     def within_limits() -> None:
         if request.endpoint not in _UNLIMITED and not limit.take(client_address(provider.config.provider)):
             raise TooManyRequestsError("Too many requests came from your address. Wait a moment.")
+        if not request.path.isprintable():  # what stands in it is looked up, and databases fail on NUL
+            raise InputError("The request is not of the form asked for.")
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -43,6 +43,9 @@ _RECORD_MEMBERS: Final = frozenset(
         "exp",
     }
 )
+_RECORD_TEXTS: Final = MappingProxyType({"client_id": 128, "name": 64, "sector": 253, "member_name": 64})
+_MOST_DOMAINS: Final = 16
+_LOGO_DIGEST: Final = re.compile(r"([A-Za-z0-9_-]{43})?")
 _DOMAIN: Final = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )  # as agents have it (docs/sim-agent-api.yaml): they would refuse every login of an app with another
@@ -165,7 +168,7 @@ def is_loopback_variant(uri: str, registered: str) -> bool:
 
 
 def parse_record(record: str) -> dict[str, Any]:
-    """The payload of a registration record; its signature is checked where it is registered.
+    """The payload of a registration record, as agents take it; its signature is checked where it is registered.
 
     Raises `InputError`. Source: docs/sim-agent-api.yaml, AppRecord.
     """
@@ -175,18 +178,26 @@ def parse_record(record: str) -> dict[str, Any]:
         raise InputError("record is no compact JWS over JSON") from error
     if not isinstance(payload, dict) or set(payload) != _RECORD_MEMBERS:
         raise InputError(f"record must have exactly these members: {', '.join(sorted(_RECORD_MEMBERS))}")
-    for name in ("client_id", "name", "sector", "member_name"):
-        if not isinstance(payload[name], str) or not 1 <= len(payload[name]) <= 253:
-            raise InputError(f"record: {name} must be a text")
+    for name, most in _RECORD_TEXTS.items():
+        value = payload[name]
+        if not isinstance(value, str) or not 1 <= len(value) <= most or not value.isprintable():
+            raise InputError(f"record: {name} must be a text of 1 to {most} printable characters")
+    if not payload["client_id"].isascii():  # RFC 6749, appendix A.1
+        raise InputError("record: client_id must be ASCII")
     domains = payload["verified_domains"]
+    is_array = isinstance(domains, list) and 1 <= len(domains) <= _MOST_DOMAINS
+    if not is_array or not all(isinstance(each, str) and _DOMAIN.fullmatch(each) for each in domains):
+        raise InputError(
+            f"record: verified_domains must be an array of 1 to {_MOST_DOMAINS} domains, such as shop.example"
+            " (no addresses)"
+        )
+    if not isinstance(payload["logo_digest"], str) or not _LOGO_DIGEST.fullmatch(payload["logo_digest"]):
+        raise InputError("record: logo_digest must be the logo's SHA-256 in base64url, or empty")
     if (
-        not isinstance(domains, list)
-        or not domains
-        or not all(isinstance(each, str) and _DOMAIN.fullmatch(each) for each in domains)
+        any(type(payload[name]) is not int for name in ("member", "iat", "exp"))
+        or type(payload["is_native"]) is not bool
     ):
-        raise InputError("record: verified_domains must be an array of domains, such as shop.example (no addresses)")
-    if type(payload["member"]) is not int or type(payload["exp"]) is not int or type(payload["is_native"]) is not bool:
-        raise InputError("record: member and exp are numbers, is_native is true or false")
+        raise InputError("record: member, iat and exp are numbers, is_native is true or false")
     return payload
 
 

@@ -45,6 +45,11 @@ def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return bool(ctx.meta[JSON_KEY])
 
 
+_json_option: Final = click.option(
+    "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Print one JSON object, not text."
+)
+
+
 def provider_command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--config` and `--json`, and passes the settings as first argument."""
 
@@ -58,9 +63,7 @@ def provider_command(function: Callable[..., Any]) -> Callable[..., Any]:
         show_envvar=True,
         help="The provider's settings.",
     )
-    @click.option(
-        "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Print one JSON object, not text."
-    )
+    @_json_option
     @wraps(function)
     def command(*arguments: Any, config_path: Path, **options: Any) -> Any:
         return function(ProviderConfig.load(config_path), *arguments, **options)
@@ -95,14 +98,25 @@ def app() -> None:
 
 @app.command(name="sign", short_help="Sign an app's registration record as the member that admits it.")
 @click.argument("record", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--key", "key_path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@provider_command
-def sign_app(_: ProviderConfig, *, record: Path, key_path: Path, passphrase_file: Path | None, as_json: bool) -> None:
-    """Print RECORD (JSON, docs/sim-agent-api.yaml AppRecord) signed by the member's P-256 key (PEM)."""
+@click.option(
+    "--key",
+    "key_path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The member's private key: PEM, P-256.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Holds the key's passphrase, where it has one.",
+)
+@_json_option
+def sign_app(*, record: Path, key_path: Path, passphrase_file: Path | None, as_json: bool) -> None:
+    """Print RECORD (JSON, docs/sim-agent-api.yaml AppRecord) signed by the member's key. Needs no provider."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    from identity_oidc.clients import parse_record
     from identity_oidc.registration import sign_record
 
     passphrase = passphrase_file.read_bytes().strip() if passphrase_file else None
@@ -113,6 +127,7 @@ def sign_app(_: ProviderConfig, *, record: Path, key_path: Path, passphrase_file
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise InputError(f"{key_path} holds no P-256 key")
     text = sign_record(key, _read_object(record))
+    parse_record(text)  # nothing is signed that no provider would take
     show({"record": text}, text, as_json=as_json)
 
 

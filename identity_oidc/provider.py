@@ -75,6 +75,8 @@ class Provider:
 
     def find_client(self, client_id: str) -> Client | None:
         """An app that may log people in now."""
+        if not client_id.isprintable():  # NUL, halves of characters: databases fail on them, and no app has them
+            return None
         with self.database.reading() as connection:
             row = _FIND_CLIENT.first(connection, client_id=client_id)
         if row is None:

@@ -23,6 +23,7 @@ from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import CLIENTS
 
 RECORD_TYPE: Final = "app-registration+jwt"
+_AHEAD_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def register(provider: Provider, registration: Mapping[str, Any], record: str) -
     """Keep an app, or its new version: the secret of before stays. Raises `InputError`."""
     client = Client.parse(registration, record)
     verify_record(provider, client)
+    if client.may_refresh and not client.grant_days:
+        raise InputError("may_refresh needs grant_days: a permission for one login only leaves nothing to refresh")
     needs_secret = client.token_endpoint_auth_method.startswith("client_secret")
     now = provider.now()
     with provider.database.writing() as connection:
@@ -84,16 +87,26 @@ def withdraw(provider: Provider, client_id: str) -> None:
 
 
 def verify_record(provider: Provider, client: Client) -> None:
-    """The record is signed by a key of the member that it names. Raises `InputError`."""
-    keys = [key for member in provider.members if member["member"] == client.member for key in member["keys"]]
+    """The record is signed by a key of the member that it names, in the form and the time in which agents take it.
+
+    Raises `InputError`.
+    """
+    members = [member for member in provider.members if member["member"] == client.member]
     try:
         jws = CompactJws.parse(client.record)
-        header = parse_json(jws.header)
+        header, record = parse_json(jws.header), parse_json(jws.payload)
     except MalformedJwsError as error:
         raise InputError(f"record is {error}") from error
+    keys = [key for member in members for key in member["keys"]]
     signing = next((key for key in keys if thumbprint(key) == header.get("kid")), None)
-    is_right = (header.get("alg"), header.get("typ")) == ("ES256", RECORD_TYPE)
+    is_right = header == {"alg": "ES256", "kid": header.get("kid"), "typ": RECORD_TYPE}
     if signing is None or not is_right or not jws.is_signed_by(parse_public_jwk(signing)):
         raise InputError(f"record is not signed by a key of member {client.member} (provider.members)")
+    if client.member_name not in [member["name"] for member in members]:
+        raise InputError(f"record: member_name is not the name of member {client.member} (provider.members)")
+    if rfc8785.dumps(record) != jws.payload:
+        raise InputError("record is not in canonical form (RFC 8785): sign it with `tally oidc app sign`")
     if client.record_expires_at <= provider.now():
         raise InputError("record has run out: have the member sign it anew")
+    if record["iat"] > provider.now() + _AHEAD_S:
+        raise InputError("record: iat lies ahead: compare the clocks, and have the member sign it anew")

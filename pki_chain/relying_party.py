@@ -16,13 +16,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import requests
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
@@ -32,9 +31,11 @@ from pki_chain.proof.errors import ProofRefusedError
 from pki_chain.proof.proof import parse_proof
 from pki_chain.proof.registry_state import Identity
 from pki_chain.proof.verifier import Verifier
+from pki_chain.status.answer_signer import find_issuer, is_signed_by, is_signed_for
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.object_identifiers import CLIENT_AUTH, SERVER_AUTH
 
 TOLERANCE_S: Final = 15
 """How far clocks may differ."""
@@ -42,12 +43,15 @@ TOLERANCE_S: Final = 15
 MAX_ANSWER_BYTES: Final = 64 * 1024
 NONCE_BYTES: Final = 32
 _CERT_HASH_OID: Final = "1.3.36.8.3.13"
+_PURPOSE_OF_PEER: Final = {True: CLIENT_AUTH, False: SERVER_AUTH}
+"""By whether we are the server. Source: RFC 5280 §4.2.1.12."""
+
 _REASONS: Final = {x509.ReasonFlags.certificate_hold: "held"}
 
 
 class NotTrustedError(RefusedError):
     """Do not speak to the peer. `reason` is one word for a program: malformed, not-yet-valid, expired,
-    name, unknown, held, revoked, or unavailable where nobody could say."""
+    name, purpose, unknown, held, revoked, or unavailable where nobody could say."""
 
     def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -86,21 +90,34 @@ class StatusSource(Protocol):
 class OcspSource:
     """OCSP of a gateway, believed because of its signature and not because of who sent it."""
 
-    def __init__(self, gateway: str, signers: Sequence[x509.Certificate], timeout_s: float = 2.0) -> None:
-        """`signers` are certificates of status keys, from the gateway's `/bundles/signers.pem`, compared once."""
+    def __init__(
+        self,
+        gateway: str,
+        signers: Sequence[x509.Certificate],
+        timeout_s: float = 2.0,
+        *,
+        authorities: Path | None = None,
+    ) -> None:
+        """`signers` are certificates of status keys, from the gateway's `/bundles/signers.pem`, compared once.
+
+        `authorities` is a PEM file of the CAs whose certificates are believed too, by answers that these CAs let sign:
+        `current/certificates.pem` of a directory that `tally bundle sync --authorities` keeps. It is read each time.
+        """
         if not signers:
             raise InputError("No signer is given: nobody's answer could be believed. Give the gateway's signers.pem.")
         self._url = gateway.rstrip("/") + "/ocsp"
         self._signers = tuple(signers)
+        self._authorities = authorities
         self._client = _Client(timeout_s)
 
     def status(self, certificate: Certificate, now: float) -> KnownStatus:
         """Ask with a nonce, verify, compare. Raises `SourceUnavailableError`."""
         loaded = x509.load_der_x509_certificate(certificate.der)
+        authority = None if loaded.issuer == loaded.subject else self._issuer_of(loaded, now)
         nonce = secrets.token_bytes(NONCE_BYTES)
         request = (
             ocsp.OCSPRequestBuilder()
-            .add_certificate(loaded, loaded, hashes.SHA256())
+            .add_certificate(loaded, authority or loaded, hashes.SHA256())
             .add_extension(x509.OCSPNonce(nonce), critical=False)
             .build()
         )
@@ -110,16 +127,34 @@ class OcspSource:
             answer = ocsp.load_der_ocsp_response(content)
             if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
                 raise SourceUnavailableError(f"{self._url} answers {answer.response_status.name.lower()}")
+            # 1. signed by somebody who is known, or whom the CA certified for it. RFC 6960 §3.2
+            if not self._is_signed(answer, authority, now):
+                raise SourceUnavailableError(f"{self._url}: nobody who may do so signed the answer")
             return self._judge(answer, request, nonce, certificate, now)
         except (ValueError, x509.ExtensionNotFound) as error:
             raise SourceUnavailableError(f"{self._url} answers what is no OCSP response: {error}") from error
 
+    def _issuer_of(self, certificate: x509.Certificate, now: float) -> x509.Certificate:
+        """The CA of a certificate, as the file has it now. Raises `SourceUnavailableError`."""
+        try:
+            content = b"" if self._authorities is None else self._authorities.read_bytes()
+            known = x509.load_pem_x509_certificates(content) if content else []
+        except (OSError, ValueError) as error:
+            raise SourceUnavailableError(f"{self._authorities} cannot be read: no CA is believed") from error
+        living = [each for each in known if now <= each.not_valid_after_utc.timestamp()]
+        authority = find_issuer(certificate, living)
+        if authority is None:
+            raise SourceUnavailableError("a CA issued the certificate, and none that is believed here")
+        return authority
+
+    def _is_signed(self, answer: ocsp.OCSPResponse, authority: x509.Certificate | None, now: float) -> bool:
+        if authority is not None:
+            return is_signed_for(answer, authority, now)
+        return any(is_signed_by(answer, signer, now) for signer in self._signers)
+
     def _judge(
         self, answer: ocsp.OCSPResponse, request: ocsp.OCSPRequest, nonce: bytes, certificate: Certificate, now: float
     ) -> KnownStatus:
-        # 1. signed by somebody who is known. RFC 6960 §3.2
-        if not any(_is_signed_by(answer, signer, now) for signer in self._signers):
-            raise SourceUnavailableError(f"{self._url}: nobody who is known signed the answer")
         # 2. to this question
         if answer.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce != nonce:
             raise SourceUnavailableError(f"{self._url} answers an older question")
@@ -248,11 +283,18 @@ class RelyingParty:
         return verdict
 
     def check_peer(self, connection: ssl.SSLSocket | ssl.SSLObject, *, name: str | None = None) -> Verdict:
-        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`."""
+        """As `check`, for the certificate that the other side of a TLS connection showed. Raises `NotTrustedError`.
+
+        Where it says for what it is, that must be TLS on that side; OpenSSL looks only where it verifies a chain.
+        """
         der = connection.getpeercert(binary_form=True)
         if not der:
             raise NotTrustedError("malformed", "The peer showed no certificate. Ask for one (ssl.CERT_REQUIRED).")
-        return self.check(der, name=name)
+        verdict = self.check(der, name=name)
+        purposes, wanted = verdict.certificate.extensions.key_purposes, _PURPOSE_OF_PEER[connection.server_side]
+        if purposes and wanted not in purposes:
+            raise NotTrustedError("purpose", "The peer's certificate is not for this side of TLS. It needs another.")
+        return verdict
 
     def forget(self, sha256: bytes | None = None) -> None:
         """Use nothing that was known about a certificate, or about any: for whoever follows the change feed."""
@@ -279,19 +321,6 @@ class RelyingParty:
             "Nobody could say whether the peer's certificate is valid, so it is refused. Look after the gateways.",
             detail="; ".join(failures),
         )
-
-
-def _is_signed_by(answer: ocsp.OCSPResponse, signer: x509.Certificate, now: float) -> bool:
-    key, algorithm = signer.public_key(), answer.signature_hash_algorithm
-    if not isinstance(key, ec.EllipticCurvePublicKey) or algorithm is None:
-        return False
-    if not signer.not_valid_before_utc.timestamp() <= now <= signer.not_valid_after_utc.timestamp():
-        return False
-    try:
-        key.verify(answer.signature, answer.tbs_response_bytes, ec.ECDSA(algorithm))
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _cert_hash(answer: ocsp.OCSPResponse) -> bytes:

@@ -19,7 +19,6 @@ from pki_chain.x509.profile import (
     IOT_DEVICE,
     SMALL_CELL,
     TLS_DEVICE,
-    CertificateRules,
     ExtensionKind,
     KeyAlgorithm,
     KeyPurpose,
@@ -27,6 +26,7 @@ from pki_chain.x509.profile import (
     SignatureAlgorithm,
 )
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from tests.certificates import (
     AIA,
     AKI,

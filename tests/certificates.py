@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from pki_chain.ports import NameRange, RangeKind
-from pki_chain.x509.profile import SMALL_CELL, CertificateRules, Profile
+from pki_chain.x509.profile import SMALL_CELL, Profile
+from pki_chain.x509.rules import CertificateRules
 
 BLOCK_TIME = 1_790_000_000
 DAY_S = 86_400

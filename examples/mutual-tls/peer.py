@@ -4,7 +4,9 @@
     peer.py connect HOST PORT --key K --certificate C --trusted DIR --gateway URL --signers FILE [--name NAME]
 
 DIR is `current` of a directory that `tally bundle sync` keeps. TLS makes sure that the peer has the key of a
-certificate in there; one call, `check_peer`, makes sure that the certificate is valid now and for this name.
+certificate in there; one call, `check_peer`, makes sure that the certificate is valid now and for this name. With
+`--authorities DIR`, which `tally bundle sync --authorities tls` keeps, peers whose certificates those CAs issued come
+in too, by the same call. A device with such a certificate has its chain in the file of its certificate.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def context_of(arguments: argparse.Namespace, protocol: int) -> ssl.SSLContext:
     context.check_hostname = False  # check_peer compares the name
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(arguments.certificate, arguments.key)
-    context.load_verify_locations(arguments.trusted / "certificates.pem")
+    for directory in (arguments.trusted, arguments.authorities):
+        if directory is not None and (content := (directory / "certificates.pem").read_text("ascii")):
+            context.load_verify_locations(cadata=content)
     return context
 
 
@@ -96,10 +100,12 @@ def main() -> int:
         for name in ("key", "certificate", "trusted", "signers"):
             command.add_argument(f"--{name}", type=Path, required=True)
         command.add_argument("--gateway", action="append", required=True)
+        command.add_argument("--authorities", type=Path)
         command.add_argument("--name")
     arguments = parser.parse_args()
     signers = load_signers(arguments.signers)
-    party = RelyingParty([OcspSource(gateway, signers) for gateway in arguments.gateway])
+    authorities = None if arguments.authorities is None else arguments.authorities / "certificates.pem"
+    party = RelyingParty([OcspSource(each, signers, authorities=authorities) for each in arguments.gateway])
     status: int = arguments.act(arguments, party)
     return status
 

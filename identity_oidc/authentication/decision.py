@@ -78,6 +78,8 @@ def fetch_challenge(
         if client is None or stored is None:
             raise challenges.unknown_challenge()
         request = AuthorizationRequest.from_content(stored["parameters"])
+        if not request.is_open_to(client):
+            raise challenges.unknown_challenge()
         acr = acr_of(mode, identity)
         if request.is_acr_essential and not any(satisfies(acr, wanted) for wanted in request.acr_values):
             raise AgentError(403, "acr-not-reached", "the app wants a stronger login than this way and card give")
@@ -209,6 +211,8 @@ def _verify(
     verify_identity(  # 8
         word, provider.config.ledger.max_age_s, accept_emulators=provider.config.ledger.accept_emulators
     )
+    if not satisfies(acr_of(row["mode"], word), stored.request["acr"]):  # since it was fetched
+        raise AgentError(403, "acr-not-reached", "the ledger says less of the card now: begin the login again")
     return approval, word
 
 

@@ -43,6 +43,7 @@ _LOG_IN: Final = Statement(
         }
     )
 )
+UNKNOWN_BROWSER: Final = "unknown browser"
 _BROWSERS: Final = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 
 
@@ -135,7 +136,7 @@ def browser_name(user_agent: str) -> str:
     """Such as `Firefox on Linux`: for the person to recognise, and no more exact than that."""
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
-    return f"{browser} on {system}" if browser and system else browser or system or "unknown browser"
+    return f"{browser} on {system}" if browser and system else browser or system or UNKNOWN_BROWSER
 
 
 def _session(row: Mapping[Any, Any], secret: str) -> BrowserSession:

@@ -9,13 +9,13 @@ from identity_oidc.authorization.request import Draft, refuse
 from identity_oidc.claims import CLAIMS
 
 MAX_CHARS: Final = 4_096
-_MAX_DEPTH: Final = 6
 _MAX_MEMBERS: Final = 64
+_MAX_SUB_CHARS: Final = 255
 _BAD: Final = "claims must be a JSON object as in OpenID Connect Core §5.5"
 
 
 def check(draft: Draft) -> None:
-    """Claims that are not known are passed over; `acr` as an essential claim binds."""
+    """Claims that are not known are passed over; an essential `acr` binds, and so does a `sub` with a value."""
     text = draft.get("claims")
     if text is None:
         return
@@ -29,6 +29,8 @@ def check(draft: Draft) -> None:
                 raise refuse("invalid_request", _BAD)
             if name == "acr" and member == "id_token":
                 _take_acr(draft, details or {})
+            if name == "sub" and member == "id_token":
+                _take_sub(draft, details or {})
             if name in CLAIMS:
                 _take_claim(draft, member, name, is_essential=(details or {}).get("essential") is True)
 
@@ -50,25 +52,24 @@ def _take_acr(draft: Draft, details: dict[str, Any]) -> None:
         draft.is_acr_essential = details.get("essential") is True
 
 
+def _take_sub(draft: Draft, details: dict[str, Any]) -> None:
+    """Nobody else may be logged in then, as with `id_token_hint`. Source: OIDC Core §3.1.2.2, §5.5.1."""
+    sub = details.get("value", "")
+    if not isinstance(sub, str) or len(sub) > _MAX_SUB_CHARS:
+        raise refuse("invalid_request", _BAD)
+    draft.hinted_sub = sub
+
+
 def _parse(text: str) -> dict[str, Any]:
-    if len(text) > MAX_CHARS or text.count("{") > _MAX_MEMBERS * 2 or _depth(text) > _MAX_DEPTH:
-        raise refuse("invalid_request", "claims is too long or too deep")
+    if len(text) > MAX_CHARS or text.count("{") > _MAX_MEMBERS * 2:
+        raise refuse("invalid_request", "claims is too long")
     try:
         content = json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too deep
         raise refuse("invalid_request", _BAD) from error
     if not isinstance(content, dict):
         raise refuse("invalid_request", _BAD)
     return content
-
-
-def _depth(text: str) -> int:
-    """No less than the depth of nesting; braces within texts only make it greater."""
-    deepest = depth = 0
-    for character in text:
-        depth += (character in "[{") - (character in "]}")
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

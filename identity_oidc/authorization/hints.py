@@ -21,4 +21,6 @@ def check(draft: Draft) -> None:
     sub = draft.surroundings.subject_of_hint(hint, draft.client)
     if sub is None:
         raise refuse("invalid_request", "id_token_hint is no ID Token that this provider issued to this app")
+    if draft.hinted_sub not in {"", sub}:
+        raise refuse("invalid_request", "id_token_hint and claims name two persons")
     draft.hinted_sub = sub

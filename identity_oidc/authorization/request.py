@@ -49,6 +49,10 @@ class AuthorizationRequest:
         """Whether a login read from another screen would do."""
         return not self.is_acr_essential or any(satisfies(ACR_REMOTE, wanted) for wanted in self.acr_values)
 
+    def is_open_to(self, client: Client) -> bool:
+        """Whether the app is still registered for what it asked: its registration may change while a login waits."""
+        return client.has_redirect_uri(self.redirect_uri) and set(self.items) <= set(client.items)
+
     def content(self) -> dict[str, Any]:
         """As it is stored."""
         return {name: getattr(self, name) for name in self.__slots__} | {"items": dict(self.items)}

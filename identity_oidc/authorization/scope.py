@@ -9,7 +9,7 @@ MAX_SCOPE_CHARS = 512
 
 
 def check(draft: Draft) -> None:
-    """Claims of a scope are asked for at UserInfo."""
+    """Claims of a scope are asked for at UserInfo. A permission for one login only leaves nothing to come back for."""
     text = draft.get("scope") or ""
     scopes = text.split(" ")
     if len(text) > MAX_SCOPE_CHARS:
@@ -17,7 +17,7 @@ def check(draft: Draft) -> None:
     if "openid" not in scopes:
         raise refuse("invalid_scope", "scope must hold openid")
     known = [scope for scope in SCOPES if scope in scopes]
-    if "offline_access" in known and not draft.client.may_refresh:
+    if "offline_access" in known and not (draft.client.may_refresh and draft.client.grant_days):
         known.remove("offline_access")
     draft.scope = tuple(known)
     draft.userinfo_claims = tuple(name for scope in known for name in SCOPE_CLAIMS.get(scope, ()))

@@ -57,6 +57,7 @@ class CodeGrant(AuthorizationCodeGrant):
             self._end(found)
             return None
         is_over = found.expires_at <= now or found.family.revoked_at is not None
+        is_over |= not client.client.has_redirect_uri(found.redirect_uri)  # it was registered when the login began
         return None if is_over else PresentedCode(found)
 
     def authenticate_user(self, authorization_code: PresentedCode) -> Grant | None:
@@ -73,7 +74,8 @@ class CodeGrant(AuthorizationCodeGrant):
         code: Code = self.request.authorization_code.code
         grant: Grant = self.request.user
         client: OAuthClient = self.request.client
-        released = release(provider.subscribers, grant, code.family.id_token_claims)
+        asked = [name for name in code.family.id_token_claims if name in client.client.items]
+        released = release(provider.subscribers, grant, asked)
         login = provider.config.login
         if not code.family.is_offline:
             token.pop("refresh_token", None)

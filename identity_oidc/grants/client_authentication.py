@@ -70,6 +70,13 @@ class PrivateKeyJwt(JWTBearerClientAssertion):
             raise InvalidClientError(description="The client does not authenticate by this method.")
         return KeySet.import_key_set(dict(client.client.jwks))  # type: ignore[arg-type]  # checked at registration
 
+    def extract_assertion(self, assertion: str) -> Any:
+        """Header and payload, of which nothing is verified yet."""
+        try:
+            return super().extract_assertion(assertion)
+        except RecursionError as error:
+            raise InvalidClientError(description="The client assertion is nested too deep.") from error
+
     def process_assertion_claims(self, assertion: str, resolve_key: Any) -> Any:
         """The algorithm is one of ours, whatever the header says; addresses of keys in it are not looked at."""
         try:
@@ -87,6 +94,6 @@ class PrivateKeyJwt(JWTBearerClientAssertion):
     def validate_jti(self, claims: dict[str, Any], jti: Any) -> bool:
         if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
             return False
-        value = sha256(f"{claims['sub']}:{jti}".encode()).digest()
+        value = sha256(f"{claims['sub']}:{jti}".encode("utf-8", "surrogatepass")).digest()
         with self._provider.database.writing() as connection:
             return insert_once(connection, "assertion", value, self._provider.now() + MAX_ASSERTION_S + 120)

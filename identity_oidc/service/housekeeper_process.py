@@ -19,11 +19,12 @@ from identity_oidc.logout.follower import Follower
 from identity_oidc.provider import Provider
 from identity_oidc.service.assembly import assemble
 from identity_oidc.service.logs import configure_logs
-from identity_oidc.store.sweep import sweep
+from identity_oidc.store.sweep import BATCH, sweep
 from tally_service.parent import end_with_parent
 
 DELIVER_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 60.0
+SWEEP_PAUSE_S: Final = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,25 @@ def keep_house(provider: Provider, stop: threading.Event) -> None:
     duties = (
         threading.Thread(target=_repeat, args=(Follower(provider).advance, provider.config.ledger.poll_s, stop)),
         threading.Thread(target=_repeat, args=(lambda: _begin(delivery), DELIVER_EVERY_S, stop)),
-        threading.Thread(target=_repeat, args=(lambda: sweep(provider.database, provider.now()), SWEEP_EVERY_S, stop)),
+        threading.Thread(target=_repeat, args=(lambda: sweep_all(provider, stop), SWEEP_EVERY_S, stop)),
     )
     for duty in duties:
         duty.start()
     for duty in duties:
         duty.join()
     delivery.close()
+
+
+def sweep_all(provider: Provider, stop: threading.Event) -> int:
+    """Sweep until little is left, so that it keeps up with any rate of logins; how many rows went.
+
+    A batch at a time, with a pause for others who write. Raises `StorageError`.
+    """
+    swept = went = sweep(provider.database, provider.now())
+    while went >= BATCH and not stop.wait(SWEEP_PAUSE_S):
+        went = sweep(provider.database, provider.now())
+        swept += went
+    return swept
 
 
 def _begin(delivery: Delivery) -> None:

@@ -8,6 +8,7 @@ count says who came first, so both behave alike.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ class Database:
                 " sqlite:///oidc.sqlite or postgresql+pg8000://user@host/name"
             ) from error
         if backend == "sqlite":
+            _keep_to_ourselves(address.database)
             _tune_sqlite(engine)
         database = cls(engine)
         database._make_tables()
@@ -175,6 +177,15 @@ def _options(backend: str) -> dict[str, Any]:
         arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": _STATEMENTS}
         return {"connect_args": arguments, "pool_size": _CONNECTIONS}
     return {"pool_timeout": _BUSY_TIMEOUT_S}
+
+
+def _keep_to_ourselves(path: str | None) -> None:
+    """Nobody else on the machine reads who logs in where; SQLite gives the files beside it the same mode."""
+    if path and path != ":memory:" and not path.startswith("file:"):
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise _unavailable(error) from None
 
 
 def _tune_sqlite(engine: Engine) -> None:

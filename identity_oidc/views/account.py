@@ -22,7 +22,7 @@ from identity_oidc.logout.ending import end_identity, end_session, end_sessions_
 from identity_oidc.provider import Provider
 from identity_oidc.store.database import record_act
 from identity_oidc.store.schema import AGENTS, BLOCKED_APPS, DENIALS, GRANTS, RELEASES, SESSIONS
-from identity_oidc.views.texts import texts_in
+from identity_oidc.views.texts import browser_in, texts_in
 from identity_oidc.views.web import browser_session, check_csrf, language_of_browser, page, provider, redirect
 
 account = Blueprint("account", __name__)
@@ -48,7 +48,7 @@ def account_page() -> Response:
 def withdraw_grant() -> Response:
     with provider().database.writing() as connection:
         session = _own(connection)
-        withdraw(connection, session.person or "", request.form.get("client_id", "")[:128], provider().now())
+        withdraw(connection, session.person or "", _sent("client_id", 128), provider().now())
     return _back()
 
 
@@ -56,7 +56,7 @@ def withdraw_grant() -> Response:
 def end_one_session() -> Response:
     with provider().database.writing() as connection:
         session = _own(connection)
-        chosen = request.form.get("session_id", "")[:64]
+        chosen = _sent("session_id", 64)
         mine = SESSIONS.c.session_id == chosen, SESSIONS.c.person == session.person
         if connection.execute(select(SESSIONS.c.session_id).where(*mine)).first() is not None:
             end_session(connection, chosen, provider().now())
@@ -75,7 +75,7 @@ def log_out_everywhere() -> Response:
 def end_one_agent() -> Response:
     with provider().database.writing() as connection:
         session = _own(connection)
-        now, chosen = provider().now(), request.form.get("agent_id", "")[:64]
+        now, chosen = provider().now(), _sent("agent_id", 64)
         if session.identity is not None and end_agent(connection, chosen, session.identity, now):
             record_act(connection, now, "agent-ended", agent=chosen)
     return _back()
@@ -86,7 +86,7 @@ def unblock() -> Response:
     with provider().database.writing() as connection:
         session = _own(connection)
         mine = BLOCKED_APPS.c.identity == session.identity
-        chosen = BLOCKED_APPS.c.client_id == request.form.get("client_id", "")[:128]
+        chosen = BLOCKED_APPS.c.client_id == _sent("client_id", 128)
         connection.execute(delete(BLOCKED_APPS).where(mine, chosen))
     return _back()
 
@@ -108,6 +108,12 @@ def _own(connection: Connection) -> BrowserSession:
     if not _is_recent(provider(), session):
         raise PageError("Log in with your SIM again, on this device, then come back to this page.")
     return session
+
+
+def _sent(name: str, most: int) -> str:
+    """A field of the form; empty where it is none that a page of ours has sent."""
+    value = request.form.get(name, "")
+    return value if len(value) <= most and value.isprintable() else ""
 
 
 def _is_recent(parts: Provider, session: BrowserSession) -> bool:
@@ -140,7 +146,7 @@ def _content(connection: Connection, session: BrowserSession, language: str, now
         "sessions": [
             {
                 "id": row["session_id"],
-                "browser": row["browser"],
+                "browser": browser_in(language, row["browser"]),
                 "since": _time(row["auth_time"] or row["created_at"]),
                 "is_this": row["session_id"] == session.session_id,
             }
@@ -148,7 +154,7 @@ def _content(connection: Connection, session: BrowserSession, language: str, now
         ],
         "grants": _permissions(connection, str(person), language, now),
         "denials": [
-            {"app": row["app_name"], "browser": row["browser"], "at": _time(row["denied_at"])}
+            {"app": row["app_name"], "browser": browser_in(language, row["browser"]), "at": _time(row["denied_at"])}
             for row in connection.execute(denials).mappings()
         ],
         "agents": [

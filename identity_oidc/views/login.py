@@ -209,15 +209,16 @@ def _waiting(connection: Connection, parts: Provider, request_id: str, *, csrf: 
     session = browser_session(connection)
     if csrf:
         session = check_csrf(session)
-    row = _FIND.first(connection, request_id=request_id, now=parts.now()) if len(request_id) <= 64 else None
+    is_id = len(request_id) <= 64 and request_id.isprintable()
+    row = _FIND.first(connection, request_id=request_id, now=parts.now()) if is_id else None
     if session is None or row is None:
         raise PageError(_OVER)
     if (row["session_id"], row["session_hash"]) != (session.session_id, session.secret_hash):
         raise PageError(_OVER)
     client = parts.find_client(row["client_id"])
-    if client is None:
-        raise PageError(_OVER)
     asked = AuthorizationRequest.from_content(row["parameters"])
+    if client is None or not asked.is_open_to(client):
+        raise PageError(_OVER)
     return Waiting(request_id, asked, row, client, session)
 
 

@@ -9,6 +9,8 @@ from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, Final
 
+from identity_oidc.authentication.session import UNKNOWN_BROWSER
+
 NAMES: Final = (("en", "English"), ("zh", "中文"))
 
 
@@ -29,6 +31,15 @@ def texts_in(language: str) -> Mapping[str, str]:
 def named_texts_in(language: str) -> SimpleNamespace:
     """The same for templates, which look for a member before they look for a key."""
     return SimpleNamespace(**texts_in(language))
+
+
+def browser_in(language: str, name: str) -> str:
+    """A browser's name, as `session.browser_name` makes it, in this language."""
+    texts = texts_in(language)
+    browser, is_whole, system = name.partition(" on ")
+    if is_whole:
+        return texts["browser_on"].format(browser=browser, system=system)
+    return texts["browser_unknown"] if name == UNKNOWN_BROWSER else name
 
 
 def message_in(language: str, message: str) -> str:

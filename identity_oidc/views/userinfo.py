@@ -33,7 +33,7 @@ def user_information() -> Response:
     client = parts.find_client(found.family.client_id) if found is not None else None
     if found is None or grant is None or client is None:
         return _refused(401, "invalid_token", "the access token is not good (any more)")
-    released = release(parts.subscribers, grant, _covered(found))
+    released = release(parts.subscribers, grant, [name for name in _covered(found) if name in client.items])
     if released:
         with parts.database.writing() as connection:
             record_release(connection, grant, released, "userinfo", now)

@@ -8,12 +8,17 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.member import gateway_option
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.errors import ConfigurationError, StorageError, TallyError
+
+if TYPE_CHECKING:
+    from pki_chain.monitor.bundle_directory import Scope
 
 token_option = click.option(
     "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the gateway's member token."
@@ -41,6 +46,12 @@ def bundle() -> None:
 @click.option("--profile", type=click.IntRange(0, 65535), default=0, help="Only certificates of this profile.")
 @click.option("--member", type=click.IntRange(0, 65535), default=0, help="Only certificates of this member's lots.")
 @click.option("--suffix", default="", help="Only certificates with a name in this domain.")
+@click.option(
+    "--authorities",
+    type=click.Choice(("ike", "tls", "slice")),
+    default=None,
+    help="CAs of the trust list that count for this, in place of devices' certificates.",
+)
 @click.option("--run", "command", default="", metavar="COMMAND", help="Run after each change, without a shell.")
 @click.option(
     "--interval", type=click.FloatRange(0.1, 30), default=1.0, show_default=True, help="Seconds between looks."
@@ -62,6 +73,7 @@ def sync(
     profile: int,
     member: int,
     suffix: str,
+    authorities: str | None,
     command: str,
     interval: float,
     max_age: float | None,
@@ -71,11 +83,12 @@ def sync(
     once: bool,
     as_json: bool,
 ) -> None:
-    """Keep DIRECTORY/current holding exactly the certificates that are valid now, until SIGTERM or SIGINT.
+    """Keep DIRECTORY/current holding exactly the certificates that are valid now, until SIGTERM or SIGINT; with
+    --authorities, exactly the CAs that count now.
 
     DIRECTORY/current is replaced in one step. It is emptied when nobody vouches for the certificates any more.
     """
-    from pki_chain.monitor.bundle_directory import BundleDirectory, Scope, load_signers
+    from pki_chain.monitor.bundle_directory import BundleDirectory, load_signers
     from pki_chain.monitor.gateway_reader import GatewayReader, Wake
 
     token = load_token(token_file)
@@ -83,14 +96,17 @@ def sync(
         directory,
         GatewayReader(gateways, token),
         load_signers(signers_file),
-        Scope(profile, member, suffix),
+        _scope(profile, member, suffix, authorities or ""),
         command=_split(command),
         max_age_s=max_age,
     )
     if once:
         outcome = kept.look(time.time())
         _say(outcome.count, changed=outcome.changed, withdrawn=outcome.withdrawn, as_json=as_json)
+        if outcome.untold:
+            raise ConfigurationError(f"{command!r} did not succeed: correct --run, or what it runs. It is run again.")
         return
+    configure_logs()
     wake = Wake(stream, token) if stream else None
     stop = stop_on_signals(wake.stop if wake else None)
     if wake is not None:
@@ -136,6 +152,14 @@ def stop_on_signals(act: object = None) -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     return stop
+
+
+def _scope(profile: int, member: int, suffix: str, authorities: str) -> Scope:
+    from pki_chain.monitor.bundle_directory import Scope
+
+    if authorities and (profile or suffix):
+        raise click.UsageError("--authorities goes with --member at most: CAs have neither profile nor suffix")
+    return Scope(profile, member, suffix, authorities)
 
 
 def _split(command: str) -> list[str]:

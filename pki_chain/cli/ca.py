@@ -41,7 +41,7 @@ key_option = click.option(
 
 @command_group("ca", short_help="Certificate authorities on the trust list.")
 def ca() -> None:
-    """Certificate authorities on the trust list: publish, delegate, withdraw, list.
+    """Certificate authorities on the trust list: publish, delegate, withdraw, list, parts of their lists.
 
     A root comes by vote: `tally consortium propose trust-root MEMBER FILE SCOPE UNTIL`.
     """
@@ -124,7 +124,8 @@ def delegate(
     """Put the certificate in FILE on the list, by which a CA lets another key sign OCSP answers or CRLs for it.
 
     The CA makes it with its own software, and its signature is all that is needed: anybody may put it there. Without
-    FILE it is made here, with --ca-key, --ca, --request and --kind, and stored with --out.
+    FILE it is made here, with --ca-key, --ca, --request and --kind, and stored with --out. The key that will sign stays
+    with the gateway that made the request (`tally gateway delegation-key`), in a file or a PKCS#11 token.
     """
     from pki_chain.founding.authority_terms import load_authority_certificate
     from pki_chain.station.orders import relay_delegation
@@ -169,6 +170,32 @@ def withdraw(
     outcome = _orders(config, key, gateways).withdraw_authority(identity, _REASONS[reason])
     result = {"id": "0x" + identity.hex(), "reason": reason, "transaction": "0x" + outcome.transaction.hex()}
     print_result(result, f"0x{identity.hex()} is withdrawn for good ({reason})", as_json=as_json)
+
+
+@ca.command(short_help="Tell how full the parts of a CA's list are.")
+@click.argument("which", metavar="ID|FILE")
+@gateway_option
+@config_option
+@json_option
+def parts(which: str, gateways: tuple[str, ...], config_path: Path, *, as_json: bool) -> None:
+    """Tell how full the parts of a CA's revocation list are, and which path its next certificates should name.
+
+    The CA puts the address, at a gateway that relying parties reach, into cRLDistributionPoints. Of 15,000
+    certificates a part stays below 1 MB if all of them are revoked.
+    """
+    from pki_chain.status.list_address import FULL_PART
+
+    identity = _identify(which)
+    settings = MemberConfig.load(config_path) if config_path.exists() else None
+    answer = gateway_client(settings, gateways).get(f"/crl/{identity.hex()}")
+    found = [(int(each["part"]), int(each["certificates"])) for each in answer["parts"]]
+    last, certificates = max(found, default=(0, 0))
+    following = f"/crl/{identity.hex()}/{last + (certificates >= FULL_PART)}.crl"
+    if as_json:
+        print_result({"parts": answer["parts"], "next": following}, "", as_json=True)
+        return
+    print_table("parts", ("part", "certificates"), [(str(part), str(count)) for part, count in found])
+    print_result({}, f"the next certificates: {following}", as_json=False)
 
 
 @ca.command(name="list", short_help="List the CAs and their delegations.")

@@ -97,7 +97,8 @@ def delegation_key(config: MemberConfig, certificate: Path, kind: str, out: Path
     """Make a key of this gateway, and a request (PKCS#10 in PEM) to the CA whose certificate is in FILE.
 
     The CA certifies it (`tally ca delegate --request`, or its own software); from the moment that the certificate is on
-    the ledger, the gateway signs with it, and no file is put anywhere. Make the next one before it ends.
+    the ledger, the gateway signs with it, and no file is put anywhere. Make the next one before it ends. The key is a
+    file or, with [gateway] pkcs11_module, made in that token, which it never leaves.
     """
     from pki_chain.founding.authority_terms import load_authority_certificate
     from pki_chain.gateway.services import open_delegated_keys

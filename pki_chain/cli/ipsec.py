@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pki_chain.cli.bundle import load_token, stop_on_signals, stream_option, token_option
+from pki_chain.cli.logs import configure_logs
 from pki_chain.cli.member import gateway_option
 from pki_chain.cli.output import command_group, json_option
 from pki_chain.errors import ConfigurationError, TallyError
 
 if TYPE_CHECKING:
+    from pki_chain.carried_proof import ProofFolder
     from pki_chain.ipsec.charon import Charon
     from pki_chain.ipsec.issued import IssuedPeers
     from pki_chain.ipsec.settings import IpsecSettings
@@ -60,6 +62,26 @@ def ipsec() -> None:
     default=None,
     help="Seconds for which peers stay while no gateway answers. Default: the consortium's cut-off.",
 )
+@click.option(
+    "--proofs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with peers' certificates and proofs: they let peers in while no gateway answers.",
+)
+@click.option(
+    "--trust",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("TRUST.json"),
+    show_default=True,
+    help="The trust file, by which proofs are believed.",
+)
+@click.option(
+    "--proof-age",
+    type=click.IntRange(1, 30 * 86_400),
+    default=900,
+    show_default=True,
+    help="Oldest proof that lets a peer in, in seconds.",
+)
+@click.option("--unsafe-unsealed", is_flag=True, help="Believe a ledger whose engine seals nothing: for trials only.")
 @click.option("--once", is_flag=True, help="Look once.")
 @stream_option
 @token_option
@@ -75,9 +97,13 @@ def sync(
     socket_path: Path,
     interval: float,
     max_age: float | None,
+    proofs: Path | None,
+    trust: Path,
+    proof_age: int,
     stream: str,
     token_file: Path | None,
     *,
+    unsafe_unsealed: bool,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -85,6 +111,8 @@ def sync(
 
     DIRECTORY keeps the certificates. Who is held, revoked or expired is cut off, tunnels and all; all are when nobody
     vouches for them any more. Connections that do not begin with `tally` are left alone.
+
+    With --proofs, peers whose proofs are young enough and newer than the last word of a gateway come in as well.
 
     With a section [authority] in SETTINGS, peers whose certificates those CAs issued come in too: the daemon asks about
     each, and forgets what it heard at each event of the ledger.
@@ -102,11 +130,13 @@ def sync(
     charon, own = Charon(socket_path), IpsecSettings.load(settings)
     click.get_current_context().call_on_close(charon.close)
     issued = _issued_peers(charon, own, reader, max_age or _CUT_OFF_S)
-    loop = IpsecSync(PeerTable(charon, own), kept, directory, reader, issued)
+    carried = _carried(proofs, trust, proof_age, unsafe_unsealed=unsafe_unsealed)
+    loop = IpsecSync(PeerTable(charon, own), kept, directory, reader, issued=issued, carried=carried)
     if once:
         outcome = loop.look(time.time())
         _say(outcome.peers, outcome.admitted, outcome.cut, as_json=as_json)
         return
+    configure_logs()
     wake = Wake(stream, token) if stream else None
     stop = stop_on_signals(wake.stop if wake else None)
     if wake is not None:
@@ -138,6 +168,12 @@ def _issued_peers(
 
     authority = settings.authority
     return None if authority is None else IssuedPeers(charon, settings, authority, reader, max_age_s)
+
+
+def _carried(directory: Path | None, trust: Path, age_s: int, *, unsafe_unsealed: bool) -> ProofFolder | None:
+    from pki_chain.carried_proof import ProofFolder
+
+    return None if directory is None else ProofFolder(directory, trust, age_s, unsafe_unsealed=unsafe_unsealed)
 
 
 def _say(peers: int, admitted: int, cut: int, *, as_json: bool) -> None:

@@ -18,9 +18,11 @@ from pki_chain.errors import LedgerUnavailableError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from pki_chain.monitor.gateway_reader import GatewayReader
-    from pki_chain.monitor.names_watch import NameWarning, Space
+    from pki_chain.monitor.names_watch import NamesWatch, NameWarning, Space
 
 _DAY_S = 86_400
+_ENDS_EVERY_S = 3_600.0
+"""How often `--follow` looks for certificates that have come to end soon, and for new name spaces."""
 
 
 @click.command(short_help="Warn of unexpected certificates and of expiries.", epilog=EXIT_CODES)
@@ -66,8 +68,7 @@ def monitor(
     known = None if expected is None else load_expected(expected)
     watch = NamesWatch(reader, member, read_spaces(reader, member), known, state)
     unexpected = 0
-    for warning in watch.expiring(int(time.time()) + expires_within * _DAY_S):
-        _say(warning, as_json=as_json)
+    _say_ends(watch, expires_within, as_json=as_json)
     for warning in watch.look():
         unexpected += 1
         _say(warning, as_json=as_json)
@@ -79,6 +80,7 @@ def monitor(
     stop = stop_on_signals(wake.stop if wake else None)
     if wake is not None:
         wake.start()
+    ends_at = time.monotonic() + _ENDS_EVERY_S
     while not stop.is_set():
         if wake is not None:
             wake.wait(5.0)
@@ -87,8 +89,17 @@ def monitor(
         try:
             for warning in watch.look():
                 _say(warning, as_json=as_json)
+            if time.monotonic() >= ends_at:
+                watch.spaces = tuple(read_spaces(reader, member))
+                _say_ends(watch, expires_within, as_json=as_json)
+                ends_at = time.monotonic() + _ENDS_EVERY_S
         except LedgerUnavailableError as error:
             click.echo(f"waiting: {error.message}", err=True)
+
+
+def _say_ends(watch: NamesWatch, days: int, *, as_json: bool) -> None:
+    for warning in watch.expiring(int(time.time()) + days * _DAY_S):
+        _say(warning, as_json=as_json)
 
 
 def read_spaces(reader: GatewayReader, member: int) -> list[Space]:

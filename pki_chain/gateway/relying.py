@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, request
 from pki_chain.errors import NotFoundError
 from pki_chain.gateway import crl_answers
 from pki_chain.gateway.answers import json_answer, require_member, state_answer
+from pki_chain.gateway.authority_bundles import read_authority_scope, render_authorities
 from pki_chain.gateway.bundle_answers import MEDIA_TYPES, certificate_content, read_scope, render
 from pki_chain.gateway.change_answers import MAX_PAGE, change_content, read_after
 from pki_chain.gateway.freshness import Moment, block_content, cache_control
@@ -66,19 +68,46 @@ def crl(profile: int, part: int, parts: int) -> Response:
     return response
 
 
+@relying.get("/crl/<authority>")
+def authority_crls(authority: str) -> Response:
+    """Parts of the list of one CA, by its id on the trust list, and how full they are."""
+    _require_known()
+    block, parts = services().authority_lists.parts(_authority_id(authority))
+    found = [
+        {"part": each.number, "certificates": each.certificates, "path": f"/crl/{authority}/{each.number}.crl"}
+        for each in parts
+    ]
+    return json_answer({"parts": found, "block": block_content(block.number, block.time, block.hash)})
+
+
 @relying.get("/crl/<authority>.crl")
 def authority_crl(authority: str) -> Response:
-    """The list of one CA, by its id on the trust list, full, or the delta to a base."""
+    """The list of one CA, of all that it issued, full, or the delta to a base."""
+    return _authority_crl(authority, None)
+
+
+@relying.get("/crl/<authority>/<int(max=65535):part>.crl")
+def authority_crl_part(authority: str, part: int) -> Response:
+    """A part of that, for the certificates whose distribution points name it."""
+    return _authority_crl(authority, part)
+
+
+def _authority_crl(authority: str, part: int | None) -> Response:
     _require_known("base")
     base = _whole_number("base", _LARGEST) if "base" in request.args else None
-    if not _AUTHORITY.fullmatch(authority):
-        raise NotFoundError(
-            "A CA's list is named by its id: 64 lower-case hexadecimal digits, as /v1/authorities has it."
-        )
-    content = services().authority_lists.answer(bytes.fromhex(authority), base)
+    content = services().authority_lists.answer(_authority_id(authority), part, base)
     response = Response(content, 200, content_type=crl_answers.MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _authority_id(text: str) -> bytes:
+    """Raises `NotFoundError`."""
+    if not _AUTHORITY.fullmatch(text):
+        raise NotFoundError(
+            "A CA's list is named by its id: 64 lower-case hexadecimal digits, as /v1/authorities has it."
+        )
+    return bytes.fromhex(text)
 
 
 @relying.get("/bundles/signers.pem")
@@ -103,14 +132,33 @@ def bundle(form: str) -> Response:
     require_member()
     scope, answers = read_scope(request.args), services().bundle_answers
     found, moment = answers.bundle(scope)
-    tag = f"{found.digest}.{form}"
-    if tag in request.if_none_match:
-        response = Response(status=304)
-    else:
-        signed = answers.sign(scope, found, moment) if form == "json" else ""
-        response = Response(render(found, form, signed), 200, content_type=MEDIA_TYPES[form])
-    response.set_etag(tag)
-    return _cached(response, moment)
+    return _tagged(
+        f"{found.digest}.{form}",
+        form,
+        moment,
+        lambda: render(found, form, answers.sign(scope, found, moment) if form == "json" else ""),
+    )
+
+
+@relying.get("/bundles/authorities.jws")
+def authorities_manifest() -> Response:
+    """The manifest of a bundle of CAs: for everybody, as the trust list is."""
+    scope, answers = read_authority_scope(request.args), services().authority_bundles
+    found, moment = answers.bundle(scope)
+    return _cached(Response(answers.sign(scope, found, moment), 200, content_type=JOSE), moment)
+
+
+@relying.get("/bundles/authorities.<any(pem,p7b,json):form>")
+def authorities_bundle(form: str) -> Response:
+    """CAs that count now for a scope."""
+    scope, answers = read_authority_scope(request.args), services().authority_bundles
+    found, moment = answers.bundle(scope)
+    return _tagged(
+        f"{found.digest}.{form}",
+        form,
+        moment,
+        lambda: render_authorities(found, form, answers.sign(scope, found, moment) if form == "json" else ""),
+    )
 
 
 @relying.get("/v1/changes")
@@ -148,6 +196,14 @@ def _ocsp_response(answer: OcspAnswer) -> Response:
     response = Response(answer.content, 200, content_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = cache_control(answer.cache_s)
     return response
+
+
+def _tagged(tag: str, form: str, moment: Moment, make: Callable[[], bytes]) -> Response:
+    """A bundle, or that the one with this tag is still right."""
+    unchanged = tag in request.if_none_match
+    response = Response(status=304) if unchanged else Response(make(), 200, content_type=MEDIA_TYPES[form])
+    response.set_etag(tag)
+    return _cached(response, moment)
 
 
 def _cached(response: Response, moment: Moment) -> Response:

@@ -12,7 +12,7 @@ from pki_chain.gateway.data_lock import lock_data
 from pki_chain.gateway.inbox import Inbox
 from pki_chain.gateway.logs import configure_logs
 from pki_chain.gateway.metrics import Counters
-from pki_chain.gateway.services import INBOX_FILE, Services, open_status_keys
+from pki_chain.gateway.services import INBOX_FILE, Services, open_delegated_keys, open_status_keys
 from tally_service.supervisor import Child, ChildError, check_port, supervise
 
 _EARLY_S: Final = 3.0
@@ -33,6 +33,7 @@ def run(config: MemberConfig) -> None:
         status_keys = open_status_keys(config)
         status_keys.renew(config.member.name, int(time.time()))
         status_keys.check(time.time())
+        open_delegated_keys(config).check()
         Services.build(config, time.time)  # what would stop the workers is said here, once
         Inbox(config.gateway.data / INBOX_FILE).close()
         Counters(config.gateway.data / "counters").clear()

@@ -15,6 +15,7 @@ from pki_chain.chain.typed_data import TypedTexts
 from pki_chain.config import ConsortiumFile, MemberConfig
 from pki_chain.errors import ConfigurationError
 from pki_chain.gateway.audit import AuditLog
+from pki_chain.gateway.authority_bundles import AuthorityBundles
 from pki_chain.gateway.authority_lists import AuthorityLists
 from pki_chain.gateway.bundle_answers import BundleAnswers
 from pki_chain.gateway.crl_answers import CrlAnswers
@@ -70,6 +71,7 @@ class Services:
     crl_answers: CrlAnswers
     authority_lists: AuthorityLists
     bundle_answers: BundleAnswers
+    authority_bundles: AuthorityBundles
     submission_answers: SubmissionAnswers
     judge: EnvelopeJudge
     ledger: LedgerClient
@@ -117,6 +119,7 @@ class Services:
             crl_answers=CrlAnswers(read_model, change_log, freshness, status_keys),
             authority_lists=AuthorityLists(read_model, change_log, freshness, signers),
             bundle_answers=BundleAnswers(read_model, change_log, freshness, status_keys, consortium.founding_hash),
+            authority_bundles=AuthorityBundles(read_model, freshness, status_keys, consortium.founding_hash),
             submission_answers=SubmissionAnswers(read_model, inbox),
             judge=EnvelopeJudge(
                 read_model,
@@ -151,17 +154,21 @@ def services() -> Services:
 def open_status_keys(config: MemberConfig) -> StatusKeys:
     """The keys that sign answers about status, encrypted with the keystore's passphrase, or in the token that
     [gateway] names; read when they are needed."""
-    gateway = config.gateway
-    token = None
-    if gateway.pkcs11_module is not None and gateway.pkcs11_pin_file is not None:
-        token = KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
-    return StatusKeys(gateway.data / STATUS_KEYS, partial(load_passphrase, config.keystore.passphrase_file), token)
+    passphrase = partial(load_passphrase, config.keystore.passphrase_file)
+    return StatusKeys(config.gateway.data / STATUS_KEYS, passphrase, _token(config))
 
 
 def open_delegated_keys(config: MemberConfig) -> DelegatedKeys:
-    """The keys that CAs let sign for them; read when they are needed."""
+    """The keys that CAs let sign for them, kept like those; read when they are needed."""
     passphrase = partial(load_passphrase, config.keystore.passphrase_file)
-    return DelegatedKeys(config.gateway.data / DELEGATED_KEYS, passphrase)
+    return DelegatedKeys(config.gateway.data / DELEGATED_KEYS, passphrase, _token(config))
+
+
+def _token(config: MemberConfig) -> KeyToken | None:
+    gateway = config.gateway
+    if gateway.pkcs11_module is None or gateway.pkcs11_pin_file is None:
+        return None
+    return KeyToken(gateway.pkcs11_module, gateway.pkcs11_token, gateway.pkcs11_pin_file)
 
 
 def load_token(config: MemberConfig) -> bytes | None:

@@ -117,6 +117,20 @@ class Authorities:
         rows = self._read_model.rows("SELECT authority FROM certificates WHERE sha256 = ?", (sha256,))
         return CertificateId(rows[0][0]) if rows and rows[0][0] is not None else None
 
+    def list_addresses(self, authority: bytes, part: int) -> tuple[str, ...]:
+        """What certificates of a CA have as addresses of this part of its list; empty where none names it."""
+        rows = self._read_model.rows(
+            "SELECT address FROM list_addresses WHERE authority = ? AND part = ? ORDER BY address", (authority, part)
+        )
+        return tuple(address for (address,) in rows)
+
+    def list_parts(self, authority: bytes) -> tuple[tuple[int, int], ...]:
+        """Parts of a CA's list that certificates name, in order, and how many do."""
+        rows = self._read_model.rows(
+            "SELECT part, certificates FROM list_parts WHERE authority = ? ORDER BY part", (authority,)
+        )
+        return tuple((part, count) for part, count in rows)
+
     def delegations(self, authority: bytes, kind: DelegationKind | None = None) -> tuple[DelegationRecord, ...]:
         """Delegations of a CA, of one kind or of all, the one that ends last first; ended and withdrawn ones too."""
         number = None if kind is None else int(kind)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from pki_chain import ports
 from pki_chain.index.certificate_row import read_key_bits
 from pki_chain.index.errors import MissingEventsError
 from pki_chain.ports import Block, LoggedEvent
+from pki_chain.status.list_address import part_named_by
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.delegation import parse_delegation
 from pki_chain.x509.errors import AuthorityRefusedError
 
 KEY_COMPROMISE: Final = 1
 CA_COMPROMISE: Final = 2
+MOST_ADDRESSES: Final = 16
+"""A part's list names so many; for certificates with others no validator takes it."""
 _NO_PARENT: Final = bytes(32)
 BELOW: Final = (
     "WITH RECURSIVE below (id) AS (SELECT ? UNION SELECT a.id FROM authorities a JOIN below b ON a.parent = b.id)"
@@ -49,6 +52,23 @@ class AuthorityProjection:
             (issuer, key_identifier),
         ).fetchone()
         return row
+
+    def keep_addresses(self, authority: bytes, addresses: Iterable[bytes], *, is_new: bool) -> None:
+        """Of these, a certificate's cRLDistributionPoints, those that name a part of this CA's list; and that one more
+        certificate names it, if it is a new one."""
+        parts = {address: part for address in addresses if (part := part_named_by(address)) is not None}
+        for address, part in parts.items():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO list_addresses (authority, part, address) SELECT ?1, ?2, ?3"
+                " WHERE (SELECT count(*) FROM list_addresses WHERE authority = ?1 AND part = ?2) < ?4",
+                (authority, part, address.decode("ascii"), MOST_ADDRESSES),
+            )
+        for part in set(parts.values()):
+            self._connection.execute(
+                "INSERT INTO list_parts (authority, part, certificates) VALUES (?, ?, ?)"
+                " ON CONFLICT (authority, part) DO UPDATE SET certificates = certificates + excluded.certificates",
+                (authority, part, int(is_new)),
+            )
 
     def _published(self, content: ports.AuthorityPublished, block: Block, _: LoggedEvent) -> None:
         row = {

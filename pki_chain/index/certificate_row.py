@@ -15,7 +15,7 @@ class CertificateRow:
     """Look-up values. `serial` is lower-case hexadecimal without leading zeros; `names` are (kind, value) pairs.
 
     The key's digests are of a self-signed certificate's own key. `authority_key_identifier` is that of a certificate
-    that a CA issued, None for a self-signed one.
+    that a CA issued, None for a self-signed one; `list_addresses` are its cRLDistributionPoints.
     """
 
     sha256: bytes
@@ -28,6 +28,7 @@ class CertificateRow:
     not_after: int
     names: tuple[tuple[str, str], ...]
     authority_key_identifier: bytes | None = None
+    list_addresses: tuple[bytes, ...] = ()
 
 
 def read_key_bits(spki: bytes) -> bytes:
@@ -58,4 +59,5 @@ def read_certificate(der: bytes) -> CertificateRow:
         authority_key_identifier=None
         if certificate.is_self_signed
         else certificate.extensions.authority_key_identifier,
+        list_addresses=certificate.extensions.crl_distribution_points,
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pki_chain.index.change_writer import POSITIONS_A_BLOCK
 from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Status
+from pki_chain.status.list_address import EVERY_PART
 
 LISTED: Final = (int(Status.HELD), int(Status.REVOKED))
 """States that a revocation list lists."""
@@ -22,7 +23,7 @@ _CHANGE: Final = (
 _CHANGED: Final = "SELECT 1 FROM changes x JOIN certificates c ON c.id = x.certificate JOIN batches b ON b.id = c.batch"
 _LISTED: Final = (
     "SELECT c.issuer, c.serial, c.told, c.reason, c.changed_at, coalesce(k.reason, 0), coalesce(k.blocked_at, 0),"
-    " c.state, c.spki_sha256, c.not_after, coalesce(a.reason, 0), coalesce(a.withdrawn_at, 0)"
+    " c.state, c.spki_sha256, c.list_part, coalesce(a.reason, 0), coalesce(a.withdrawn_at, 0)"
     " FROM certificates c LEFT JOIN key_blocks k ON k.spki_sha256 = c.spki_sha256"
     " LEFT JOIN authorities a ON a.id = c.authority"
 )
@@ -58,7 +59,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A certificate as a revocation list names it: `is_listed` is False for one that left the list."""
+    """A certificate as a revocation list names it: `is_listed` is False for one that left the list.
+
+    `part` is that of its CA's list, None where it names none.
+    """
 
     issuer: bytes
     serial: str
@@ -66,6 +70,7 @@ class Listing:
     is_listed: bool
     reason: int
     since: int
+    part: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +165,23 @@ class ChangeLog:
         for row in rows:
             yield _listing(row)
 
-    def listed_under(self, authority: bytes) -> Iterator[Listing]:
-        """Held and revoked certificates that a CA issued, those of every profile."""
+    def listed_under(self, authority: bytes, part: int | None = None) -> Iterator[Listing]:
+        """Held and revoked certificates that a CA issued, of every profile: all, or those of a part of its list."""
+        under = f"{_LISTED} WHERE c.authority = ? AND c.told = ?"
         for state in LISTED:
-            for row in self._read_model.rows(f"{_LISTED} WHERE c.authority = ? AND c.told = ?", (authority, state)):
+            if part is None:
+                rows = self._read_model.rows(under, (authority, state))
+            else:
+                places = (authority, state, part, EVERY_PART)
+                rows = self._read_model.rows(f"{under} AND c.list_part IN (?, ?)", places)
+            for row in rows:
                 yield _listing(row)
 
     def listed_under_since(self, authority: bytes, after: int) -> Iterator[Listing]:
         """Certificates that a CA issued, changed after a position, that are or were on its list."""
         rows = self._read_model.rows(
-            f"{_LISTED} WHERE c.authority = ?"  # noqa: S608 - constants
+            # The plus: begin with what changed, and not with all that the CA issued.
+            f"{_LISTED} WHERE +c.authority = ?"  # noqa: S608 - constants
             " AND c.id IN (SELECT certificate FROM changes WHERE position > ? AND kind <> 'published')",
             (authority, after),
         )
@@ -224,7 +236,7 @@ def _scope(scope: BundleScope) -> tuple[str, tuple[object, ...]]:
 def _listing(row: tuple[Any, ...]) -> Listing:
     """Reason and time as `derive_status` has them: the certificate's own revocation, its key's, its CA's withdrawal,
     a hold."""
-    issuer, serial, told, reason, changed_at, key_reason, blocked_at, state, spki_sha256, _, *withdrawal = row
+    issuer, serial, told, reason, changed_at, key_reason, blocked_at, state, spki_sha256, part, *withdrawal = row
     if told == Status.REVOKED and state != Status.REVOKED:
         reason, changed_at = (key_reason, blocked_at) if blocked_at else withdrawal
-    return Listing(issuer, serial, spki_sha256, told in LISTED, reason if told != Status.HELD else 6, changed_at)
+    return Listing(issuer, serial, spki_sha256, told in LISTED, reason if told != Status.HELD else 6, changed_at, part)

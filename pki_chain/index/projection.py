@@ -15,6 +15,7 @@ from pki_chain.index.errors import MissingEventsError
 from pki_chain.index.identity_projection import IdentityProjection
 from pki_chain.ports import Block, HoldFlag, HoldKind, LoggedEvent
 from pki_chain.status.certificate_status import HOLD_REASON, HOLDS, STORED_REVOKED, effective_flags
+from pki_chain.status.list_address import part_named_by_all
 
 RECORDED: Final = 1
 """State of a slot that was neither superseded nor revoked."""
@@ -267,6 +268,7 @@ class Projection:
             "sha256": read.sha256,
             "spki_sha256": read.spki_sha256,
             "authority": authority,
+            "list_part": None if authority is None else part_named_by_all(read.list_addresses),
             "key_sha1": key_sha1,
             "key_sha256": key_sha256,
             "issuer": read.issuer,
@@ -287,6 +289,8 @@ class Projection:
         }
         self._put("certificates", row)
         self._names(content.certificate, read)
+        if authority is not None:
+            self._authorities.keep_addresses(authority, read.list_addresses, is_new=before is None)
 
     def _names(self, certificate: bytes, read: CertificateRow) -> None:
         self._connection.execute("DELETE FROM names WHERE certificate = ?", (certificate,))

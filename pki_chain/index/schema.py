@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
     # `fault` is set once the ledger contradicted what is stored: then nobody answers until a rebuild.
@@ -117,6 +117,8 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
             "spki_sha256": bytes,
             # The CA that issued it, as it stood then; NULL for a self-signed one.
             "authority": bytes,
+            # Of the CA's list (pki_chain.status.list_address); NULL where the certificate names none.
+            "list_part": int,
             # Of the bits of the issuer's key alone, as OCSP names it (RFC 6960 §4.1.1).
             "key_sha1": bytes,
             "key_sha256": bytes,
@@ -167,6 +169,10 @@ TABLES: Final[dict[str, tuple[dict[str, type], str | tuple[str, ...]]]] = {
         },
         "id",
     ),
+    # How many certificates of a CA name a part of its list.
+    "list_parts": ({"authority": bytes, "part": int, "certificates": int}, ("authority", "part")),
+    # What certificates of a CA have as addresses of a part of its list, just as they have it.
+    "list_addresses": ({"authority": bytes, "part": int, "address": str}, ("authority", "part", "address")),
     "delegations": (
         {
             "id": bytes,
@@ -247,7 +253,7 @@ INDEXES: Final = (
     ("certificates", ("not_after",), False),
     ("certificates", ("lot",), False),
     ("certificates", ("batch",), False),
-    ("certificates", ("authority", "told"), False),
+    ("certificates", ("authority", "told", "list_part"), False),
     ("authorities", ("subject", "key_identifier"), False),
     ("authorities", ("parent",), False),
     ("authorities", ("key_sha1",), False),

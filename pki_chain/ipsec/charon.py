@@ -64,16 +64,17 @@ class Charon:
         """Bring a peer's tunnel up, as the side that begins. Raises `CharonError` when it does not come up in time."""
         self._stream("initiate", {"child": CHILD, "ike": name, "timeout": str(1_000 * timeout_s)})
 
-    def cut(self, name: str) -> None:
-        """Take a peer's connection, end its SAs without asking it, and see that none came meanwhile.
+    def cut(self, name: str) -> bool:
+        """Take a peer's connection, end its SAs without asking it, and see that none came meanwhile; whether there was
+        a connection.
 
         Raises `CharonError` when SAs are still there in the end.
         """
-        self._quietly("unload_conn", {"name": name})
+        was_there = self._quietly("unload_conn", {"name": name})
         for _ in range(_TRIES):
             self._quietly_stream("terminate", {"ike": name, "force": "yes", "timeout": "-1"})
             if not any(True for _ in self._stream("list_sas", {"ike": name})):
-                return
+                return was_there
             time.sleep(_PAUSE_S)  # an SA in the middle of IKE_AUTH ends by itself, or is seen in the next round
         raise CharonError(f"the IKE daemon does not end the SAs of {name}: restart it")
 
@@ -123,12 +124,13 @@ class Charon:
         self._quietly("unload_conn", {"name": ISSUED})
         return self.cut_issued()
 
-    def _quietly(self, command: str, argument: dict[str, Any]) -> None:
-        """As `_do`, also where there is nothing to do it to."""
+    def _quietly(self, command: str, argument: dict[str, Any]) -> bool:
+        """As `_do`; False where there is nothing to do it to."""
         try:
             self._do(command, argument)
         except _NothingThereError:
-            return
+            return False
+        return True
 
     def _quietly_stream(self, command: str, argument: dict[str, Any]) -> None:
         try:

@@ -6,6 +6,7 @@ not be believed. Where nobody vouches for the peers any more, all are cut off.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import ssl
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,13 @@ class Feed(Protocol):
     """Where the change feed is read, such as `GatewayReader`."""
 
     def read_object(self, path: str, query: Mapping[str, object]) -> dict[str, Any]: ...
+
+
+class Carried(Protocol):
+    """Certificates that proofs show to be valid now, such as `ProofFolder`."""
+
+    def certificates(self, now: float) -> Mapping[bytes, int]:
+        """DER, and the block of the proof."""
 
 
 class Pass(Protocol):
@@ -75,9 +83,9 @@ class PeerTable:
             self._charon.admit(wanted[name], self._settings)
         return Outcome(len(wanted), len(new), len(gone))
 
-    def cut(self, sha256: bytes) -> None:
-        """Cut the holder of one certificate off. Raises `CharonError`."""
-        self._charon.cut(connection_name(sha256))
+    def cut(self, sha256: bytes) -> bool:
+        """Cut the holder of one certificate off; whether it was let in before. Raises `CharonError`."""
+        return self._charon.cut(connection_name(sha256))
 
     def _peers(self, certificates: Iterable[bytes]) -> Iterable[Peer]:
         """Peers of the certificates; each is parsed once, as long as it is listed."""
@@ -95,32 +103,48 @@ class IpsecSync:
     """One pass after the other: feed, bundle, daemon."""
 
     def __init__(
-        self, table: PeerTable, bundle: BundleDirectory, directory: Path, feed: Feed, issued: Pass | None = None
+        self,
+        table: PeerTable,
+        bundle: BundleDirectory,
+        directory: Path,
+        feed: Feed,
+        *,
+        issued: Pass | None = None,
+        carried: Carried | None = None,
     ) -> None:
-        """`directory` is the bundle's; `issued` takes care of peers whose certificates CAs issued."""
+        """`directory` is the bundle's; `issued` takes care of peers whose certificates CAs issued; `carried` has proofs
+        of peers, for when no gateway answers."""
         self._table = table
         self._bundle = bundle
         self._directory = directory
         self._feed = feed
         self._issued = issued
+        self._carried = carried
         self._cursor = "now"
         self._block = 0
+        self._vouched: set[str] = set()
 
     def look(self, now: float) -> Outcome:
         """Bring the daemon up to date. Raises `CharonError`; `StorageError`. That gateways do not answer is no error
         until what they said is too old; then all peers are cut off."""
-        issued_cut = self._issued.look(now) if self._issued is not None else 0
-        self._follow()
+        cut = self._issued.look(now) if self._issued is not None else 0
+        cut += self._follow()
         try:
-            self._bundle.look(now)
+            vouched = not self._bundle.look(now).withdrawn
         except TallyError as error:
             log.warning("peers stay as they are for now: %s", error)
+            vouched = False
+        certificates = self._certificates()
+        if vouched:
+            self._vouched = {_name(der) for der in certificates}
+        certificates += self._proven(now)
         # A gateway that lags behind the feed must not let in again whom the feed cut off.
-        outcome = self._table.reconcile(self._certificates(), now, admit=self._bundle.block >= self._block)
-        return replace(outcome, cut=outcome.cut + issued_cut)
+        outcome = self._table.reconcile(certificates, now, admit=self._bundle.block >= self._block)
+        return replace(outcome, cut=outcome.cut + cut)
 
-    def _follow(self) -> None:
-        """Cut off whom the feed names."""
+    def _follow(self) -> int:
+        """Cut off whom the feed names; how many there were."""
+        cut = 0
         try:
             more = True
             while more:
@@ -128,7 +152,9 @@ class IpsecSync:
                 for change in page["changes"]:
                     self._block = max(self._block, int(change["block"]))
                     if change["kind"] in ENDS:
-                        self._table.cut(bytes.fromhex(change["sha256"]))
+                        sha256 = bytes.fromhex(change["sha256"])
+                        self._vouched.discard(connection_name(sha256))
+                        cut += self._table.cut(sha256)
                 self._cursor, more = str(page["cursor"]), bool(page["more"])
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a page of the feed is not of its form: %r", error)
@@ -136,9 +162,27 @@ class IpsecSync:
             if error.code == "charon":
                 raise
             log.warning("the feed is not read for now: %s", error)
+        return cut
+
+    def _proven(self, now: float) -> list[bytes]:
+        """Peers by their proofs. What gateways said later than the proof counts more: an older one is only for peers
+        whom they vouched for last."""
+        if self._carried is None:
+            return []
+        try:
+            proven = self._carried.certificates(now)
+        except TallyError as error:
+            log.warning("no proof lets anybody in: %s", error)
+            return []
+        known = max(self._bundle.block, self._block)
+        return [der for der, block in proven.items() if block > known or _name(der) in self._vouched]
 
     def _certificates(self) -> list[bytes]:
         folder = self._directory / CURRENT / "certificates"
         if not folder.is_dir():
             return []
         return [ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii")) for path in sorted(folder.iterdir())]
+
+
+def _name(der: bytes) -> str:
+    return connection_name(hashlib.sha256(der).digest())

@@ -17,7 +17,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,12 +25,16 @@ from cryptography import x509
 
 from pki_chain.errors import ConfigurationError, StorageError, TallyError
 from pki_chain.status.bundle import BundleError, Manifest, digest_of, encode_pkcs7, verify_manifest
+from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.pem import encode_pem, encode_pem_certificates
 
 CURRENT: Final = "current"
 MANIFEST: Final = "manifest.jws"
+TOLD: Final = "told"
+"""For which certificates the command succeeded last: where it did not, the next process runs it."""
+
 _GENERATIONS: Final = "generations"
 _COMMAND_TIMEOUT_S: Final = 60
 _EMPTY: Final = digest_of(())
@@ -46,25 +50,41 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which certificates; 0 and "" do not restrict."""
+    """Which certificates; 0 and "" do not restrict. `authorities` is "" for those of devices; ike, tls or slice for
+    CAs that count for that, which have neither profile nor suffix."""
 
     profile: int = 0
     member: int = 0
     suffix: str = ""
+    authorities: str = ""
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Where a gateway has the manifest, and the bundle with it."""
+        if self.authorities:
+            return "/bundles/authorities.jws", "/bundles/authorities.json"
+        return "/bundles/manifest.jws", "/bundles/certificates.json"
 
     def query(self) -> dict[str, object]:
         """As a gateway takes it."""
-        named = {"profile": self.profile, "member": self.member, "suffix": self.suffix}
+        named = {
+            "profile": self.profile,
+            "member": self.member,
+            "suffix": self.suffix,
+            "scope": self.authorities,
+        }
         return {name: value for name, value in named.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a look brought: the number of certificates in the directory, and whether it was changed."""
+    """What a look brought: the number of certificates in the directory, whether it was changed, and whether the command
+    has still to be run."""
 
     count: int
     changed: bool
     withdrawn: bool = False
+    untold: bool = False
 
 
 class BundleDirectory:
@@ -100,6 +120,7 @@ class BundleDirectory:
         except OSError as error:
             raise StorageError(f"Cannot make {directory}: {error.strerror}. Choose another place.") from error
         self._recover()
+        self._must_run = bool(self._command) and self._digest != self._told()
 
     @property
     def block(self) -> int:
@@ -113,6 +134,7 @@ class BundleDirectory:
             outcome = self._renew(now)
         except (TallyError, CertificateRefusedError) as error:
             if isinstance(error, StorageError) or now <= self._ends():
+                self._run_command()  # what changed before is told also while no gateway answers
                 raise
             withdrawn = self._digest != _EMPTY
             if withdrawn:
@@ -120,7 +142,7 @@ class BundleDirectory:
                 self._write((), _EMPTY, 0 if self._manifest is None else self._manifest.block)
             outcome = Outcome(0, changed=withdrawn, withdrawn=True)
         self._run_command()
-        return outcome
+        return replace(outcome, untold=self._must_run)
 
     def _ends(self) -> float:
         """Until when what is in the directory is vouched for."""
@@ -131,7 +153,7 @@ class BundleDirectory:
         return float(self._manifest.next_update)
 
     def _renew(self, now: float) -> Outcome:
-        text = self._reader.read("/bundles/manifest.jws", self._scope.query()).decode("ascii", "replace")
+        text = self._reader.read(self._scope.paths[0], self._scope.query()).decode("ascii", "replace")
         manifest = self._judge(text, now)
         changed = manifest.digest != self._digest
         if changed:
@@ -144,11 +166,8 @@ class BundleDirectory:
     def _judge(self, text: str, now: float) -> Manifest:
         """The manifest, if it is later than the last and about what was asked. Raises `BundleError`."""
         manifest = verify_manifest(text, self._signers, now)
-        if (manifest.profile, manifest.member, manifest.suffix) != (
-            self._scope.profile,
-            self._scope.member,
-            self._scope.suffix,
-        ):
+        found = Scope(manifest.profile, manifest.member, manifest.suffix, manifest.authorities)
+        if found != self._scope:
             raise BundleError("The manifest is about another scope than was asked for. Ask another gateway.")
         last = self._manifest
         if last is not None and manifest.consortium != last.consortium:
@@ -160,7 +179,7 @@ class BundleDirectory:
     def _fetch(self, now: float, least_block: int) -> tuple[str, Manifest, list[bytes]]:
         """A bundle whose certificates are those of its manifest, each of a form that may be trusted."""
         try:
-            content: Any = json.loads(self._reader.read("/bundles/certificates.json", self._scope.query()))
+            content: Any = json.loads(self._reader.read(self._scope.paths[1], self._scope.query()))
             text = str(content["manifest"])
             ders = [base64.b64decode(each["der"], validate=True) for each in content["certificates"]]
         except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
@@ -168,8 +187,10 @@ class BundleDirectory:
         manifest = self._judge(text, now)
         if manifest.block < least_block:
             raise BundleError("The bundle is older than the manifest that was given alone. Ask another gateway.")
-        certificates = [parse_certificate(der) for der in ders]  # never a CA's: daemons would take it for one
-        if digest_of(each.sha256 for each in certificates) != manifest.digest:
+        # Among devices never a CA's: daemons would take it for one
+        read = parse_authority if self._scope.authorities else parse_certificate
+        certificates = [read(der) for der in ders]
+        if digest_of(hashlib.sha256(der).digest() for der in ders) != manifest.digest:
             raise BundleError("The bundle's certificates are not those of its manifest. Ask another gateway.")
         return text, manifest, [each.der for each in certificates if now <= each.not_after]
 
@@ -194,7 +215,7 @@ class BundleDirectory:
             raise StorageError(
                 f"Cannot write {target}: {error.strerror}. Free space or choose another place."
             ) from error
-        self._digest, self._count, self._must_run = digest, len(ders), True
+        self._digest, self._count, self._must_run = digest, len(ders), bool(self._command)
         for old in (self._directory / _GENERATIONS).iterdir():
             if old.resolve() not in {target.resolve(), previous}:  # who reads the last one now may finish
                 shutil.rmtree(old, ignore_errors=True)
@@ -213,7 +234,7 @@ class BundleDirectory:
 
     def _run_command(self) -> None:
         """Again until it succeeds: a daemon that was not told still trusts what it had."""
-        if not self._must_run or not self._command:
+        if not self._must_run:
             return
         environment = {**os.environ, "TALLY_BUNDLE": str((self._directory / CURRENT).resolve())}
         try:
@@ -228,7 +249,14 @@ class BundleDirectory:
         if done.returncode != 0:
             log.error("%s ended with status %d and is run again", self._command[0], done.returncode)
             return
+        _replace(self._directory / TOLD, self._digest.encode())
         self._must_run = False
+
+    def _told(self) -> str:
+        try:
+            return (self._directory / TOLD).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
 
 def load_signers(path: Path) -> list[x509.Certificate]:
@@ -244,7 +272,7 @@ def load_signers(path: Path) -> list[x509.Certificate]:
 
 
 def _place(target: Path, before: Path, der: bytes) -> None:
-    name = parse_certificate(der).sha256.hex() + ".pem"
+    name = hashlib.sha256(der).hexdigest() + ".pem"
     try:
         os.link(before / name, target / name)
     except OSError:

@@ -77,10 +77,11 @@ class NamesWatch:
         """
         self._reader = reader
         self._member = member
-        self._spaces = tuple(spaces)
+        self.spaces = tuple(spaces)
         self._expected = expected
         self._state = state
         self._cursor = _load_cursor(state)
+        self._told: set[str] = set()
 
     def look(self) -> Iterator[NameWarning]:
         """Everything new up to now. The cursor is stored when a page was given out whole, so a warning may come again
@@ -100,9 +101,13 @@ class NamesWatch:
                 return
 
     def expiring(self, before: int) -> Iterator[NameWarning]:
-        """The member's certificates, valid or held, that end before a time (seconds since 1970); the first thousand."""
+        """The member's certificates, valid or held, that end before a time (seconds since 1970); of the first thousand
+        those that were not told of before."""
         page = self._reader.read_object("/v1/expiries", {"member": self._member, "before": before})
         for each in page["certificates"]:
+            if each["sha256"] in self._told:
+                continue
+            self._told.add(str(each["sha256"]))
             names = tuple(str(name["value"]) for name in each["names"])
             text = f"{', '.join(names)} ends at {each['not_after']} (seconds since 1970)"
             yield NameWarning("expiring", str(each["sha256"]), names, text, each)
@@ -111,7 +116,7 @@ class NamesWatch:
         if change["kind"] != "published":
             return None
         names = [(str(name["kind"]), str(name["value"])) for name in change["names"]]
-        ours = tuple(name for kind, name in names if any(space.covers(kind, name) for space in self._spaces))
+        ours = tuple(name for kind, name in names if any(space.covers(kind, name) for space in self.spaces))
         if not ours:
             return None
         sha256, owner = str(change["sha256"]), change["member"]

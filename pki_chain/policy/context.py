@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pki_chain.ports import CertificateId, NameRange
-from pki_chain.x509.issuer import Issuer
 from pki_chain.x509.names import SubjectAltName
-from pki_chain.x509.profile import CertificateRules, Profile
+from pki_chain.x509.profile import Profile
+from pki_chain.x509.rules import CertificateRules, Issuer
 
 
 class EvidenceMissingError(Exception):

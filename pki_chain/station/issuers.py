@@ -9,7 +9,7 @@ from typing import Any
 from pki_chain.errors import LedgerUnavailableError
 from pki_chain.ports import CertificateId, TrustScope
 from pki_chain.station.gateway_client import GatewayClient
-from pki_chain.x509.issuer import Issuer
+from pki_chain.x509.rules import Issuer
 from pki_chain.x509.trust_chain import ListedAuthority, build_issuers
 
 

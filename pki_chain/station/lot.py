@@ -9,8 +9,8 @@ from pki_chain.chain.ledger import LedgerClient
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import NotFoundError
 from pki_chain.ports import Address, LotTerms, NameRange, RangeKind
-from pki_chain.x509.issuer import Issuer
-from pki_chain.x509.profile import CertificateRules, Profile
+from pki_chain.x509.profile import Profile
+from pki_chain.x509.rules import CertificateRules, Issuer
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from pki_chain.station.batch import split
 from pki_chain.station.gateway_client import GatewayClient, GatewayRefusedError
 from pki_chain.station.outbox import BatchState, Entry, EntryState, Outcome, SignedBatch, StationOutbox
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.verify import check_certificate
 
 DEADLINE_S: Final = 7 * 86_400

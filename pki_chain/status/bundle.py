@@ -40,7 +40,8 @@ class BundleError(InputError):
 class Manifest:
     """What a bundle holds. `digest` is of the certificates (`digest_of`); times are seconds since 1970.
 
-    `profile` and `member` are 0, `suffix` "" where the scope is not restricted.
+    `profile` and `member` are 0, `suffix` "" where the scope is not restricted. `authorities` is "" for certificates of
+    devices, else what CAs the bundle has: those for ike, tls or slice.
     """
 
     consortium: str
@@ -52,6 +53,7 @@ class Manifest:
     block: int
     this_update: int
     next_update: int
+    authorities: str = ""
 
 
 def digest_of(sha256s: Iterable[bytes]) -> str:
@@ -115,7 +117,7 @@ def _read_manifest(kind: object, payload: bytes) -> Manifest:
         manifest = Manifest(**content)
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(f"The manifest's content is not of its form: {error}. Use a later version.") from error
-    texts = (manifest.consortium, manifest.suffix, manifest.digest)
+    texts = (manifest.consortium, manifest.suffix, manifest.digest, manifest.authorities)
     numbers = (
         manifest.profile,
         manifest.member,

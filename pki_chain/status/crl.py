@@ -94,7 +94,8 @@ def encode_crl(
 ) -> bytes:
     """A signed list in DER; with `base` a delta to the full list of that number."""
     listed = b"".join(_encode_entries(sorted(entries, key=lambda entry: (entry.issuer, entry.serial_number))))
-    extensions = _encode_extensions(key, scope, number, base)
+    flags = encoding.element(0x81, b"\xff") + encoding.element(0x84, b"\xff")  # users' only, indirect
+    extensions = _encode_extensions(key, _encode_point([scope.name], flags), number, base)
     return _sign(key, this_update, next_update, listed, extensions)
 
 
@@ -105,14 +106,17 @@ def encode_authority_crl(
     base: int | None,
     this_update: int,
     next_update: int,
-    entries: Sequence[CrlEntry],
+    entries: Iterable[CrlEntry],
+    addresses: Sequence[str] = (),
 ) -> bytes:
-    """A signed list in DER of all certificates of one CA, whose name the key's certificate has; with `base` a delta.
+    """A signed list in DER of certificates of one CA, whose name the key's certificate has; with `base` a delta.
 
-    The CA's own name on it makes it no indirect one: no issuing distribution point, no certificate issuers.
+    The CA's own name on it makes it no indirect one: no certificate issuers. It is about all certificates of the CA or,
+    with `addresses`, those that have one of these in their cRLDistributionPoints.
     """
     listed = b"".join(_encode_entry(entry) for entry in sorted(entries, key=lambda entry: entry.serial_number))
-    return _sign(key, this_update, next_update, listed, _encode_extensions(key, None, number, base))
+    point = _encode_point(addresses) if addresses else b""
+    return _sign(key, this_update, next_update, listed, _encode_extensions(key, point, number, base))
 
 
 def _sign(key: StatusKey, this_update: int, next_update: int, listed: bytes, extensions: bytes) -> bytes:
@@ -149,8 +153,14 @@ def _encode_entry(entry: CrlEntry, name: bytes = b"") -> bytes:
     )
 
 
-def _encode_extensions(key: StatusKey, scope: CrlScope | None, number: int, base: int | None) -> bytes:
-    """crlExtensions; without a scope the list is about everything that its issuer issued."""
+def _encode_point(names: Sequence[str], flags: bytes = b"") -> bytes:
+    """IssuingDistributionPoint. Source: RFC 5280 §5.2.5."""
+    full_name = encoding.explicit(0, *(encoding.element(0x86, name.encode()) for name in names))
+    return encoding.sequence(encoding.explicit(0, full_name), flags)
+
+
+def _encode_extensions(key: StatusKey, point: bytes, number: int, base: int | None) -> bytes:
+    """crlExtensions; without an issuing distribution point the list is about everything that its issuer issued."""
     identifier = encoding.sequence(encoding.element(0x80, key.key_identifier))
     parts = [
         encoding.extension(_AUTHORITY_KEY_IDENTIFIER, identifier),
@@ -158,10 +168,8 @@ def _encode_extensions(key: StatusKey, scope: CrlScope | None, number: int, base
     ]
     if base is not None:
         parts.append(encoding.extension(_DELTA_CRL_INDICATOR, encoding.integer(base), critical=True))
-    if scope is not None:
-        point = encoding.explicit(0, encoding.explicit(0, encoding.element(0x86, scope.name.encode())))
-        flags = encoding.element(0x81, b"\xff") + encoding.element(0x84, b"\xff")  # users' only, indirect
-        parts.append(encoding.extension(_ISSUING_DISTRIBUTION_POINT, encoding.sequence(point, flags), critical=True))
+    if point:
+        parts.append(encoding.extension(_ISSUING_DISTRIBUTION_POINT, point, critical=True))
     return encoding.sequence(*parts)
 
 

@@ -23,9 +23,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pki_chain.errors import ConfigurationError, StorageError, TallyError
-from pki_chain.x509.self_signed import create_key, load_key, store_certificate, store_key
-from tally_service.key_token import KeyKind, KeyToken, TokenError
+from pki_chain.errors import TallyError
+from pki_chain.status.stored_key import StoredKey, create_stored_key, load_stored_key
+from pki_chain.x509.self_signed import store_certificate
+from tally_service.key_token import KeyToken, TokenError
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ LEAD_S: Final = 14 * 86_400
 
 COMMON_NAME: Final = "certificate status"
 _LOOK_EVERY_S: Final = 1.0
-_KEY_ID_SUFFIX: Final = ".pkcs11"
 _ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
 _USAGE: Final = x509.KeyUsage(
     digital_signature=True,
@@ -116,21 +116,13 @@ class StatusKeys:
 
         Raises `StorageError`, `ConfigurationError`, and `NoStatusKeyError` where the token makes none.
         """
-        key: ec.EllipticCurvePrivateKey
         try:
-            key_id, key = _create_in(self._token) if self._token else (None, create_key())
-            certificate = _certify(key, organisation, begins, begins + lifetime_s)
+            key = create_stored_key(self._token)
+            certificate = _certify(key.private_key, organisation, begins, begins + lifetime_s)
         except TokenError as error:
             raise NoStatusKeyError(error.message) from error
         stem = f"{begins}-{hashlib.sha256(certificate).hexdigest()[:16]}"
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"Cannot make {self._directory}: {error.strerror}. Choose another place.") from error
-        if key_id is None:
-            store_key(self._directory / f"{stem}.key", key, self._load_passphrase())
-        else:
-            _store_key_id(self._directory / f"{stem}{_KEY_ID_SUFFIX}", key_id)
+        key.store(self._directory / stem, self._load_passphrase)
         store_certificate(self._directory / f"{stem}.cer", certificate)
         self._looked_at = -_LOOK_EVERY_S
         return certificate
@@ -167,27 +159,14 @@ class StatusKeys:
 
 def _load(path: Path, passphrase: bytes, token: KeyToken | None) -> StatusKey:
     content = path.read_bytes()
-    certificate = x509.load_der_x509_certificate(content)
-    public_key = certificate.public_key()
-    key_id = _load_key_id(path.with_suffix(_KEY_ID_SUFFIX))
-    private_key: object
-    if key_id is None:
-        private_key = load_key(path.with_suffix(".key"), passphrase)
-    elif token is None:
-        raise ConfigurationError(f"The key of {path} is in a token: set gateway.pkcs11_module to reach it.")
-    elif isinstance(public_key, ec.EllipticCurvePublicKey):
-        private_key = token.private_key(key_id, public_key)
-    else:
-        private_key = None
-    if not isinstance(private_key, ec.EllipticCurvePrivateKey) or private_key.public_key() != public_key:
-        raise ConfigurationError(f"{path} is not the certificate of the key beside it. Bring it back from a backup.")
-    return status_key_of(content, private_key, is_in_token=key_id is not None)
+    public_key = x509.load_der_x509_certificate(content).public_key()
+    return status_key_of(content, load_stored_key(path.with_suffix(""), public_key, lambda: passphrase, token))
 
 
-def status_key_of(content: bytes, private_key: ec.EllipticCurvePrivateKey, *, is_in_token: bool = False) -> StatusKey:
+def status_key_of(content: bytes, key: StoredKey) -> StatusKey:
     """The key as its certificate (DER) describes it; whether the two belong together is for the caller to know."""
     certificate = x509.load_der_x509_certificate(content)
-    bits = private_key.public_key().public_bytes(
+    bits = key.private_key.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
     return StatusKey(
@@ -197,34 +176,9 @@ def status_key_of(content: bytes, private_key: ec.EllipticCurvePrivateKey, *, is
         key_identifier=_identifier(certificate),
         begins=int(certificate.not_valid_before_utc.timestamp()),
         ends=int(certificate.not_valid_after_utc.timestamp()),
-        is_in_token=is_in_token,
-        private_key=private_key,
+        is_in_token=key.is_in_token,
+        private_key=key.private_key,
     )
-
-
-def _create_in(token: KeyToken) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
-    key_id, public_key = token.create(KeyKind.ES256)
-    key = token.private_key(key_id, public_key)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TokenError("The token made another kind of key than it was asked for: use another token.")
-    return key_id, key
-
-
-def _store_key_id(path: Path, key_id: bytes) -> None:
-    try:
-        path.write_text(key_id.hex() + "\n", encoding="ascii")
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}. Free space or choose another place.") from error
-
-
-def _load_key_id(path: Path) -> bytes | None:
-    """The CKA_ID of the key in the token; None where the key is a file."""
-    try:
-        return bytes.fromhex(path.read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} is no key's id in hexadecimal. Bring it back from a backup.") from error
 
 
 def _identifier(certificate: x509.Certificate) -> bytes:

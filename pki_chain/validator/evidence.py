@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pki_chain.index.authorities import AUTHORITY, authority_record, listed_authority
 from pki_chain.policy.context import EvidenceMissingError
 from pki_chain.ports import Address, CertificateId, MemberState, NameRange, RangeKind, Role
-from pki_chain.x509.issuer import Issuer
 from pki_chain.x509.names import SubjectAltName
 from pki_chain.x509.profile import Profile
+from pki_chain.x509.rules import Issuer
 from pki_chain.x509.trust_chain import build_issuers
 
 _SUPERSEDED = 4

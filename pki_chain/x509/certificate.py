@@ -15,11 +15,12 @@ from pki_chain.ports import CertificateId
 from pki_chain.x509 import object_identifiers as oids
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.extensions import Extensions, check_extensions, read_extensions
-from pki_chain.x509.issuer import Issuer, find_issuer
+from pki_chain.x509.issuer import find_issuer
 from pki_chain.x509.names import SubjectAltName, read_names
-from pki_chain.x509.profile import CertificateRules, ExtensionKind, KeyAlgorithm, SanType, SignatureAlgorithm
+from pki_chain.x509.profile import ExtensionKind, KeyAlgorithm, SanType, SignatureAlgorithm
 from pki_chain.x509.public_key import P256PublicKey, RsaPublicKey, key_algorithm, read_public_key
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules, Issuer
 from pki_chain.x509.signature import EcdsaSignature, parse_ecdsa_signature, read_signature
 from pki_chain.x509.structure import CertificateStructure, read_structure
 from pki_chain.x509.subject import EMPTY_SUBJECT, Subject, read_subject

@@ -5,40 +5,16 @@ Source: RFC 5280 §4.1.2.4, §4.2.1.1, §6.1.3; docs/decisions/0019-trust-list.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from pki_chain.ports import CertificateId, TrustScope
+from pki_chain.ports import TrustScope
 from pki_chain.x509.errors import CertificateRefusedError
 from pki_chain.x509.extensions import Extensions, key_purposes
-from pki_chain.x509.profile import CertificateRules, ExtensionKind, KeyPurpose
+from pki_chain.x509.profile import ExtensionKind, KeyPurpose
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules, Issuer
 from pki_chain.x509.structure import CertificateStructure
-
-if TYPE_CHECKING:
-    from pki_chain.x509.public_key import P256PublicKey, RsaPublicKey
 
 _IKE_PURPOSES = KeyPurpose.IPSEC_IKE | KeyPurpose.ANY
 _TLS_PURPOSES = KeyPurpose.SERVER_AUTH | KeyPurpose.CLIENT_AUTH
-
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """A CA as the check of a certificate needs it. Its own chain is whole: `pki_chain.x509.trust_chain` saw to that.
-
-    `subject` and `spki` are TLVs. It issues from `live_from` to `live_until` (the last second), as do all its
-    parents, and nothing that it issues lives longer than `trusted_until`.
-    """
-
-    authority: CertificateId
-    subject: bytes
-    key_identifier: bytes
-    spki: bytes
-    public_key: P256PublicKey | RsaPublicKey
-    scope: TrustScope
-    live_from: int
-    live_until: int
-    trusted_until: int
 
 
 def needed_scope(extensions: Extensions) -> TrustScope:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from pki_chain.ports import NameRange, RangeKind
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import CertificateRules, SanType
+from pki_chain.x509.profile import SanType
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 
 SAN_MAXIMUM = 8
 _LONGEST_DNS_BYTES = 253

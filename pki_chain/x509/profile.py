@@ -9,13 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import IntFlag
-from typing import TYPE_CHECKING
 
 from pki_chain.errors import InputError
-from pki_chain.ports import NameRange
-
-if TYPE_CHECKING:
-    from pki_chain.x509.issuer import Issuer
 
 
 class KeyAlgorithm(IntFlag):
@@ -125,22 +120,6 @@ _TYPES: dict[str, type] = {
     if field.name != "profile_id"
 }
 _SOLIDITY_NAMES = {name: re.sub("_(.)", lambda match: match[1].upper(), name) for name in _TYPES}
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateRules:
-    """What one certificate is checked against.
-
-    `organisation` is the registered name of the lot's owner, `block_time` the time at which validity is judged, in
-    seconds since 1970. `issuers` are the CAs on the trust list, live or not; only profiles of issued certificates ask
-    for them. Mirrors contracts/x509/CertificateRules.sol.
-    """
-
-    profile: Profile
-    organisation: str
-    ranges: tuple[NameRange, ...]
-    block_time: int
-    issuers: tuple[Issuer, ...] = ()
 
 
 _DAY_S = 86_400

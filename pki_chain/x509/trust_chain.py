@@ -13,7 +13,7 @@ from pki_chain.ports import CertificateId, TrustScope
 from pki_chain.x509.authority import MOST_BELOW_A_ROOT, AuthorityCertificate, parse_authority
 from pki_chain.x509.errors import AuthorityRefusedError
 from pki_chain.x509.issued_by import verify_issued_by
-from pki_chain.x509.issuer import Issuer
+from pki_chain.x509.rules import Issuer
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pki_chain.x509 import der
 from pki_chain.x509.der import Element
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 
 ENDLESS = 253_402_300_799
 """99991231235959Z: no well-defined end. Source: RFC 5280 §4.1.2.5."""

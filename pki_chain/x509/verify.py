@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from pki_chain.x509.certificate import Certificate, read_certificate
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.signature import load_key, verify_signature
 
 __all__ = ["CertificateRules", "check_certificate"]

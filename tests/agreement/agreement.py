@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import CertificateRules
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.verify import check_certificate
 from tests.agreement.parser_contract import ParserContract, Verdict
 from tests.certificates import BLOCK_TIME

@@ -17,8 +17,8 @@ import requests
 from eth_abi import decode, encode
 from eth_hash.auto import keccak
 
-from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACT = ROOT / "pki_chain" / "chain" / "artifacts" / "CertificateParser.json"

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from pki_chain.x509.profile import CertificateRules
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from tests.agreement.agreement import differences, openssl_verifies, python_verdict
 from tests.agreement.parser_contract import ParserContract
 from tests.certificate_cases import Case, cases

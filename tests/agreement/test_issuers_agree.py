@@ -25,8 +25,9 @@ from pki_chain.ports import Address, AuthorityPublished, CertificateId, Proposal
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.delegation import parse_delegation
 from pki_chain.x509.errors import AuthorityRefusedError
-from pki_chain.x509.profile import CELL_CA, CertificateRules, KeyPurpose
+from pki_chain.x509.profile import CELL_CA, KeyPurpose
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.trust_chain import ListedAuthority, build_issuers
 from tests.agreement.agreement import differences, python_verdict
 from tests.agreement.mutation import parse, systematic

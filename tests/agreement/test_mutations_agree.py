@@ -19,7 +19,6 @@ from pki_chain.x509.profile import (
     IOT_DEVICE,
     SMALL_CELL,
     TLS_DEVICE,
-    CertificateRules,
     ExtensionKind,
     KeyAlgorithm,
     KeyPurpose,
@@ -28,6 +27,7 @@ from pki_chain.x509.profile import (
     SignatureAlgorithm,
 )
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.self_signed import issue
 from tests.agreement.agreement import differences, openssl_verifies, python_verdict
 from tests.agreement.mutation import Node, bend, bent_bytes, parse, put, signed_again, systematic

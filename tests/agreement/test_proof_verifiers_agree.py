@@ -12,8 +12,10 @@ import pytest
 
 from pki_chain.proof.verifier import identify
 from pki_chain.x509.pem import encode_pem
-from tests.agreement.proof_cases import proof_cases
+from tests.agreement.proof_cases import negative_cases, proof_cases
+from tests.proof.cases import load
 from tests.proof.conftest import ProofLedger, consortium, ledger, ledger_engine
+from tests.proof.negative_rules import RULES
 
 __all__ = ["consortium", "ledger", "ledger_engine"]
 
@@ -39,6 +41,32 @@ def test_go_answers_every_case_as_python_does(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+IN_OUR_FORM = {
+    "hash-claimed": ("other block hash", "block-hash-mismatch"),
+    "proof-code-pin": ("registry of other code", "other-contract"),
+    "proof-other-address": ("proof of another under this name", "wrong-node"),
+    "proof-slot-missing": ("no nodes", "incomplete-proof"),
+}
+"""Rules about an `eth_getProof` answer that our proofs carry otherwise, and the case of ours that stands for each."""
+
+WITHOUT_CLAIMS = {"proof-value-claimed", "proof-storage-hash", "proof-code-hash", "proof-absent-account-claims"}
+"""Rules about what an answer claims beside its nodes: our proofs claim nothing, what is there comes from the leaves."""
+
+
+def test_every_rule_of_tampering_is_among_the_cases_with_its_own_reason() -> None:
+    ours = {case["Name"]: case["Refusal"] for case in proof_cases()}
+    for rule in load("negatives")["rules"]:
+        name, wanted = rule["id"], RULES[rule["id"]][1]
+        found = {case["Refusal"] for case in negative_cases(rule)}
+        if wanted is None:  # under an empty root our proofs have no node at all, so that there is one form
+            assert found == ({"", "spare-node"} if name == "proof-empty-trie-node" else {""}), name
+        elif name in IN_OUR_FORM:
+            case, refusal = IN_OUR_FORM[name]
+            assert ours[case] == refusal, name
+        elif name not in WITHOUT_CLAIMS:
+            assert wanted.value in found, name
 
 
 @pytest.mark.chain

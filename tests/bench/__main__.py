@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import agent, gas, ipsec, issuing, keys, ocsp, oidc, proofs, relying, serving, sim
+from tests.bench import agent, authority_lists, gas, ipsec, issuing, keys, ocsp, oidc, proofs, relying, serving, sim
 from tests.bench.figures import Figure, write
 
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[], Iterable[Figure]]] = {
     "proof": proofs.measure,
     "ipsec": ipsec.measure,
     "relying": relying.measure,
+    "ca-lists": authority_lists.measure,
     "ocsp": ocsp.measure,
     "oidc": oidc.measure,
     "keys": keys.measure,

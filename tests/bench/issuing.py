@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki_chain.ports import NameRange, RangeKind
 from pki_chain.x509.certificate import SubjectAltName
 from pki_chain.x509.profile import SMALL_CELL, SanType
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.self_signed import create_key, issue
-from pki_chain.x509.verify import CertificateRules, check_certificate
+from pki_chain.x509.verify import check_certificate
 from tests.bench.figures import Figure, machine, median_rate
 
 _COUNT = 4_000

@@ -13,7 +13,8 @@ import pytest
 from pki_chain.ports import DelegationKind, NameRange, RangeKind, TrustScope
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.delegation import check_delegation
-from pki_chain.x509.profile import CELL_CA, CertificateRules
+from pki_chain.x509.profile import CELL_CA
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.trust_chain import ListedAuthority, build_issuers
 from pki_chain.x509.verify import check_certificate
 

@@ -46,6 +46,7 @@ COMMANDS = (
     "ca delegate",
     "ca withdraw",
     "ca list",
+    "ca parts",
     "trust export",
     "trust checkpoint",
     "trust update",

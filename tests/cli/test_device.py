@@ -16,7 +16,8 @@ import pytest
 
 from pki_chain.cli.main import main
 from pki_chain.ports import NameRange, RangeKind
-from pki_chain.x509.profile import SMALL_CELL, TLS_DEVICE, CertificateRules
+from pki_chain.x509.profile import SMALL_CELL, TLS_DEVICE
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.self_signed import load_key
 from pki_chain.x509.verify import check_certificate
 

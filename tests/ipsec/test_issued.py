@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -105,7 +105,7 @@ def cable(hosts: tuple[Host, Host]) -> Iterator[str]:
         ip("link", "del", f"h{tag}")
 
 
-@pytest.fixture(params=["ocsp", "ocsp, two CAs", "crl"])
+@pytest.fixture(params=["ocsp", "ocsp, two CAs", "crl", "crl, in parts"])
 def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, tmp_path: Path) -> Iterator[Site]:
     segw, cell = hosts
     with opened(tmp_path, RecordedLedger(int(time.time()) - 60)) as gateway, ExitStack() as service:
@@ -119,12 +119,13 @@ def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, t
             certificates.append(root.authority.der)
         names = ", ".join(f'"ca{number}.pem"' for number in range(len(certificates)))
         trusted = section = f"certificates = [{names}]\n"
-        if request.param != "crl":
+        by_list, part = request.param.startswith("crl"), "/3" if request.param.endswith("parts") else ""
+        if not by_list:
             root.delegate(DelegationKind.OCSP_SIGNING)
             section += f'ocsp_uris = ["{address}/ocsp"]\n'
         else:
             root.device(SEGW)  # without an address: the cell could not reach it
-            root = replace(root, list_address=f"{address}/crl/{root.name}.crl")
+            root = root.at(f"{address}/crl/{root.name}{part}.crl")
             store_pem(segw.directory / "signer.pem", root.delegate(DelegationKind.CRL_SIGNING))
             section += 'list_signers = ["signer.pem"]\n'
         gateway.ledger.accept([root.device(SEGW), root.device(CELL)])
@@ -144,7 +145,6 @@ def site(request: pytest.FixtureRequest, hosts: tuple[Host, Host], cable: str, t
         far.open_to_issued(of_cell, of_cell.authority)
         peers = IssuedPeers(charon, settings, settings.authority, GatewayReader([address]), MAX_AGE_S)
         try:
-            by_list = request.param == "crl"
             yield Site(gateway, root, segw, cell, charon, settings, name, by_list, address, peers, service)
         finally:
             for each in (far, charon):

@@ -41,8 +41,9 @@ class RecordedTable:
         self.asked.append(("reconcile", len(found), admit))
         return Outcome(len(found), 0, 0)
 
-    def cut(self, sha256: bytes) -> None:
+    def cut(self, sha256: bytes) -> bool:
         self.asked.append(("cut", sha256))
+        return sha256 != (7).to_bytes(32)
 
 
 @dataclass
@@ -70,7 +71,12 @@ def make(
     tmp_path: Path, feed: RecordedFeed, look: Callable[[float], object] = lambda _: None, block: int = 10
 ) -> tuple[IpsecSync, RecordedTable]:
     table = RecordedTable()
-    bundle: Any = SimpleNamespace(look=look, block=block)
+
+    def looked(now: float) -> object:
+        look(now)
+        return SimpleNamespace(withdrawn=False)
+
+    bundle: Any = SimpleNamespace(look=looked, block=block)
     loop: Any = IpsecSync(table, bundle, tmp_path, feed)  # type: ignore[arg-type]
     return loop, table
 
@@ -78,8 +84,8 @@ def make(
 def test_who_ends_is_cut_off_before_the_bundle_is_read(tmp_path: Path) -> None:
     feed = RecordedFeed([page("7", ("published", 5), ("held", 6), more=True), page("9", ("expired", 7)), page("9")])
     loop, table = make(tmp_path, feed, lambda _: table.asked.append("bundle"))
-    loop.look(NOW)
-    loop.look(NOW)
+    assert loop.look(NOW) == Outcome(0, 0, 1)  # of two that the feed names one was there
+    assert loop.look(NOW) == Outcome(0, 0, 0)
     cut = [("cut", (6).to_bytes(32)), ("cut", (7).to_bytes(32))]
     passed = ["bundle", ("reconcile", 0, True)]
     assert table.asked == [*cut, *passed, *passed]
@@ -110,10 +116,52 @@ def test_gateways_that_do_not_answer_are_no_error_while_the_bundle_stands(tmp_pa
     assert table.asked == [("reconcile", 0, True)]
 
 
+class RecordedProofs:
+    """A folder with proofs of two cells."""
+
+    def __init__(self, blocks: Mapping[bytes, int]) -> None:
+        self.blocks = blocks
+        self.is_broken = False
+
+    def certificates(self, _now: float) -> Mapping[bytes, int]:
+        if self.is_broken:
+            raise ConfigurationError("the trust file is none")
+        return self.blocks
+
+
+def test_proofs_let_in_whom_no_gateway_spoke_of_later(tmp_path: Path) -> None:
+    """A proof that is newer than the last word, and an older one of whom the last word was good."""
+    known, stranger = issue_for("cell1.cells.vendor.example")[0], issue_for("cell2.cells.vendor.example")[0]
+    folder = tmp_path / "current" / "certificates"
+    folder.mkdir(parents=True)
+    file = folder / "known.pem"
+    file.write_text(encode_pem("CERTIFICATE", known))
+    away, table = LedgerUnavailableError("away"), RecordedTable()
+    proofs = RecordedProofs({known: 5, stranger: 10})
+    outcomes = [SimpleNamespace(withdrawn=False), *[SimpleNamespace(withdrawn=True)] * 4]
+    bundle: Any = SimpleNamespace(look=lambda _: outcomes.pop(0), block=10)
+    held = {"changes": [{"kind": "held", "block": 10, "sha256": hashlib.sha256(known).hexdigest()}], "cursor": "7"}
+    feed: Any = RecordedFeed([away, away, away, held | {"more": False}, away])
+    loop = IpsecSync(table, bundle, tmp_path, feed, carried=proofs)  # type: ignore[arg-type]
+    loop.look(NOW)
+    assert table.asked == [("reconcile", 2, True)]  # of the bundle, and by proof: the same one
+    file.unlink()
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 1, True)
+    proofs.blocks = {known: 5, stranger: 11}
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 2, True)
+    loop.look(NOW)  # the last word was that it is held
+    assert table.asked[-1] == ("reconcile", 1, True)
+    proofs.is_broken = True
+    loop.look(NOW)
+    assert table.asked[-1] == ("reconcile", 0, True)
+
+
 def test_a_daemon_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     loop, table = make(tmp_path, RecordedFeed([page("7", ("held", 6))]))
 
-    def cut(_: bytes) -> None:
+    def cut(_: bytes) -> bool:
         raise CharonError("away")
 
     table.cut = cut  # type: ignore[method-assign]

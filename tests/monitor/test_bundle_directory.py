@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from pki_chain.cli import bundle as module
 from pki_chain.errors import ConfigurationError, LedgerUnavailableError, RefusedError
 from pki_chain.monitor.bundle_directory import BundleDirectory, Outcome, Scope, load_signers
 from pki_chain.monitor.gateway_reader import GatewayReader
@@ -149,14 +152,44 @@ def test_a_command_that_fails_is_run_again(
     flag = tmp_path / "ready"
     script = f"import pathlib,sys; sys.exit(0 if pathlib.Path({str(flag)!r}).exists() else 1)"
     kept = Kept(publishing, reader, signers, tmp_path, command=(sys.executable, "-c", script))
-    kept.look()
-    assert kept.directory._must_run
+    assert kept.look() == Outcome(3, changed=True, untold=True)
     flag.touch()
-    kept.look()
-    assert not kept.directory._must_run
+    assert kept.look() == Outcome(3, changed=False)
     missing = Kept(publishing, reader, signers, tmp_path / "other", command=("no-such-command",))
     with pytest.raises(ConfigurationError):
         missing.look()
+
+
+def test_a_command_that_did_not_succeed_is_run_by_the_next_process_and_while_no_gateway_answers(
+    publishing: Gateway, reader: GatewayReader, signers: list[x509.Certificate], tmp_path: Path
+) -> None:
+    """Or a daemon would go on trusting a held certificate that has left the directory already."""
+    fails = (sys.executable, "-c", "raise SystemExit(1)")
+    assert Kept(publishing, reader, signers, tmp_path, command=fails).look().untold
+    kept = Kept(publishing, reader, signers, tmp_path)
+    assert kept.look() == Outcome(3, changed=False)
+    assert kept.runs() == 1
+    publishing.ledger.hold(certificate(0))
+    publishing.catch_up()
+    assert Kept(publishing, reader, signers, tmp_path, command=fails).look() == Outcome(2, changed=True, untold=True)
+    kept = Kept(publishing, GatewayReader(["http://127.0.0.1:9"]), signers, tmp_path)
+    with pytest.raises(LedgerUnavailableError):
+        kept.look()
+    assert kept.runs() == 2
+    assert Kept(publishing, reader, signers, tmp_path).look() == Outcome(2, changed=False)
+    assert kept.runs() == 2
+
+
+def test_looking_once_says_that_the_command_failed(
+    publishing: Gateway, address: str, signer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=publishing.clock))
+    command = ["sync", str(tmp_path / "trusted"), "--gateway", address, "--signers", str(signer_file), "--once"]
+    failed = CliRunner().invoke(module.bundle, [*command, "--run", f"{sys.executable} -c 'raise SystemExit(3)'"])
+    assert isinstance(failed.exception, ConfigurationError)
+    assert "did not succeed" in failed.exception.message
+    done = CliRunner().invoke(module.bundle, [*command, "--run", f"{sys.executable} -c pass"])
+    assert (done.exit_code, done.output) == (0, "3 certificates, unchanged\n")
 
 
 def test_scopes_are_asked_for_and_compared(

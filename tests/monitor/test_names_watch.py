@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pki_chain.cli import monitor as command
 from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.monitor.gateway_reader import GatewayReader
 from pki_chain.monitor.names_watch import NamesWatch, Space, load_expected
@@ -83,6 +87,38 @@ def test_expiries_to_come(publishing: Gateway, address: str) -> None:
     ends = parse_certificate(certificate(0)).not_after
     assert {warning.sha256 for warning in watch.expiring(ends + 1)} == {sha256_of(number) for number in range(3)}
     assert list(watch.expiring(ends)) == []
+    assert list(watch.expiring(ends + 1)) == []  # each is told once, however long one follows
+    publishing.ledger.accept(certificates(1, first=10))
+    publishing.catch_up()
+    assert [warning.sha256 for warning in watch.expiring(ends + 1)] == [sha256_of(10)]
+
+
+def test_who_follows_hears_of_ends_that_come_near_later(
+    publishing: Gateway, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day at a time: nothing ends soon at first, and three do in the end, each told once."""
+    ends = parse_certificate(certificate(0)).not_after
+    clock = [float(ends - 3 * 86_400)]
+    looks = 0
+
+    def wait(_: threading.Event, timeout: float | None = None) -> bool:
+        nonlocal looks
+        looks += 1
+        clock[0] += 86_400
+        return False
+
+    class Stopping(threading.Event):
+        def is_set(self) -> bool:
+            return looks >= 5
+
+    monkeypatch.setattr(Stopping, "wait", wait)
+    monkeypatch.setattr(command, "stop_on_signals", lambda _: Stopping())
+    monkeypatch.setattr(command, "time", SimpleNamespace(time=lambda: clock[0], monotonic=lambda: clock[0]))
+    (tmp_path / "tally.toml").write_text(f'[member]\nid = {VENDOR}\nname = "Acme Cells"\n')
+    arguments = ["--config", str(tmp_path / "tally.toml"), "--gateway", address, "--expires-within", "1", "--follow"]
+    done = CliRunner().invoke(command.monitor, arguments)
+    assert done.exit_code == 0, done.output
+    assert sorted(line.split(": ")[1] for line in done.output.splitlines()) == sorted(map(sha256_of, range(3)))
 
 
 def test_a_page_that_is_none(publishing: Gateway) -> None:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from identity_oidc import base64url
+from identity_oidc.ports import Attestation
 from identity_oidc.provider import Provider
+from identity_oidc.registration import register
 from tests.oidc.card_in_software import SoftAgent
-from tests.oidc.conftest import IDENTITY, TestClock
+from tests.oidc.conftest import IDENTITY, OTHER_IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
-from tests.oidc.parties import FORM, Browser, RelyingParty, add_client, ask
+from tests.oidc.parties import (
+    CALLBACK,
+    FORM,
+    ITEMS,
+    Browser,
+    RelyingParty,
+    add_client,
+    ask,
+    make_record,
+    public_jwk,
+    sign_compact,
+)
 
 
 @pytest.fixture
@@ -161,3 +176,122 @@ def test_a_proof_is_good_once_also_for_a_request_that_is_refused(app: RelyingPar
     assert soft.call("POST", "/challenges/fetch", {"handle": 1}, malformed).status == 400
     assert soft.call("POST", "/challenges/fetch", body | {"handle": page.handle}, malformed).status == 401
     assert soft.fetch(page).status == 200, "with a proof of its own the login goes on"
+
+
+@pytest.mark.parametrize(
+    ("changes", "record"),
+    [
+        ({"items": {"name": {}}}, {}),
+        ({"redirect_uris": ["https://shop.example/new"]}, {}),
+        ({"redirect_uris": ["https://other.example/new"]}, {"verified_domains": ["other.example"]}),
+    ],
+)
+def test_a_login_ends_where_its_app_lost_what_it_asked_for(
+    provider: Provider, soft: SoftAgent, changes: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """Such as the address that answers go to, because it fell into other hands: also for those who began before."""
+    app = add_client(provider)
+    browsers = [Browser() for _ in range(3)]
+    page, _, third = [app.begin(browser) for browser in browsers]
+    challenge = soft.challenge(third)
+    address = soft.approve(challenge, soft.approval(challenge)).json["completion_uri"]
+    code = log_in(app, soft, Browser())
+    register(provider, {"redirect_uris": [CALLBACK], "items": ITEMS} | changes, make_record(**record))
+    assert browsers[0].get(page.address).status == 400
+    assert soft.fetch(page).json["code"] == "unknown-challenge"
+    assert (browsers[2].get(address).status, browsers[2].get(address).location) == (400, "")
+    redeemed = app.redeem(code)
+    if "redirect_uris" in changes:
+        assert redeemed.json["error"] == "invalid_grant"
+    else:
+        assert set(app.userinfo(redeemed.json["access_token"]).json) == {"sub"}, "no data that it may not ask for"
+    register(provider, {"redirect_uris": [CALLBACK], "items": ITEMS}, make_record())
+    assert browsers[0].get(page.address).status == 200, "as it was before"
+    assert "code" in browsers[2].get(address).parameters
+
+
+def test_a_card_that_is_less_guarded_than_when_it_was_asked_does_not_give_the_level(
+    app: RelyingParty, soft: SoftAgent, ledger: LedgerInMemory
+) -> None:
+    browser, raw = Browser(), bytes.fromhex(IDENTITY[2:])
+    challenge = soft.challenge(app.begin(browser))
+    assert challenge["request"]["acr"] == "urn:tally:acr:card"
+    ledger.change(raw, "changed", attestation=Attestation.NONE)
+    refused = soft.approve(challenge, soft.approval(challenge))
+    assert (refused.status, refused.json["code"]) == (403, "acr-not-reached")
+    lower = soft.challenge(app.begin(browser))
+    assert lower["request"]["acr"] == "urn:tally:acr:local"
+    ledger.change(raw, "changed", attestation=Attestation.PERSONALISER)
+    assert soft.approve(lower, soft.approval(lower)).status == 200, "the level that was signed, not a higher one"
+
+
+def test_an_assertion_that_cannot_be_read_is_refused_and_not_a_defect(
+    provider: Provider, app: RelyingParty, soft: SoftAgent
+) -> None:
+    add_client(
+        provider,
+        "keyed",
+        token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [public_jwk(soft.key)]},
+    )
+
+    def authenticate(payload: bytes, header: bytes = b'{"alg":"ES256"}') -> str:
+        form = {
+            "grant_type": "authorization_code",
+            "code": "x",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": sign_compact(soft.key, header, payload),
+        }
+        answer = ask("POST", f"{app.issuer}/token", headers=FORM, body=urlencode(form))
+        assert answer.status in {400, 401}, answer.text
+        return str(answer.json["error"])
+
+    def claims(**changes: str) -> bytes:
+        now = int(provider.clock())
+        content = {"iss": "keyed", "sub": "keyed", "aud": app.issuer, "iat": now, "exp": now + 60, "jti": "1"} | changes
+        return json.dumps(content).encode()
+
+    half = "\ud800"
+    for payload in (
+        b"[" * 5_000,
+        b"[]",
+        b"\xff",
+        b"",
+        claims(sub=half, iss=half),
+        claims(sub="a\x00b", iss="a\x00b"),
+        claims(jti=""),
+    ):
+        assert authenticate(payload) == "invalid_client"
+    for header in (b"[" * 2_000, b'{"alg":{}}', b'{"alg":"ES256","kid":{}}', b"[]"):
+        assert authenticate(claims(), header) == "invalid_client"
+    assert authenticate(claims(jti=half)) == "invalid_grant", "it is who it is; only the code is none"
+    assert authenticate(claims(jti=half)) == "invalid_client", "and an assertion is good once"
+
+
+def test_an_app_that_names_a_person_gets_nobody_else(
+    app: RelyingParty, soft: SoftAgent, ledger: LedgerInMemory
+) -> None:
+    """By the `sub` of `claims`, or by `id_token_hint`. Source: OIDC Core §3.1.2.2."""
+    browser = Browser()
+    tokens = app.redeem(log_in(app, soft, browser)).json
+    sub = app.verify_id_token(tokens["id_token"], tokens["access_token"])["sub"]
+    other = SoftAgent.enrolled(app.issuer, ledger, OTHER_IDENTITY, soft.clock)
+    named = {"claims": json.dumps({"id_token": {"sub": {"value": sub}}})}
+    for changes in (named, {"id_token_hint": tokens["id_token"]}):
+        assert "code" in browser.get(app.address(prompt="none", **changes)).parameters
+        log_in(app, soft, Browser(), **changes)
+        wrong = Browser()
+        challenge = other.challenge(app.begin(wrong, **changes))
+        done = wrong.get(other.approve(challenge, other.approval(challenge)).json["completion_uri"])
+        assert (done.parameters["error"], "code" in done.parameters) == ("login_required", False)
+        log_in(app, other, wrong)
+        assert wrong.get(app.address(prompt="none", **changes)).parameters["error"] == "consent_required"
+
+
+@pytest.mark.parametrize("path", ["/authorize", "/logout"])
+def test_a_hint_that_cannot_be_read_is_none(app: RelyingParty, soft: SoftAgent, path: str) -> None:
+    for header, payload in ((b"[" * 1_400, b"{}"), (b'{"alg":"ES256"}', b"[" * 1_400), (b'{"alg":{}}', b"\xff")):
+        hint = sign_compact(soft.key, header, payload)
+        answer = ask("GET", f"{app.issuer}{path}?{urlencode(app.parameters(id_token_hint=hint))}")
+        assert answer.status in {303, 400}
+        assert answer.parameters.get("error", "invalid_request") == "invalid_request"

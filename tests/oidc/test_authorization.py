@@ -102,6 +102,7 @@ def test_a_native_app_may_vary_the_port_of_loopback(uri: str) -> None:
         "http://127.0.0.1:99999/cb",
         "http://127.0.0.2:61234/cb",
         "http://localhost:61234/cb",
+        "http://[::1]:61234/cb",
         "http://127.0.0.1:1@evil.example/cb",
         "http://127.0.0.1:61234/cb#x",
         "https://127.0.0.1:61234/cb",
@@ -166,7 +167,10 @@ BASIC = {"policy": "basic"}
         ("invalid_request", {"claims": '{"userinfo":{"email":null},"userinfo":{}}'}),
         ("invalid_request", {"claims": '{"userinfo":{"email":1}}'}),
         ("invalid_request", {"claims": "[" * 100}),
+        ("invalid_request", {"claims": '{"a":"' + "]" * 1_900 + '","b":' + "[" * 1_900}),
         ("invalid_request", {"claims": '{"id_token":{"acr":{"values":[1]}}}'}),
+        ("invalid_request", {"claims": '{"id_token":{"sub":{"value":1}}}'}),
+        ("invalid_request", {"claims": '{"id_token":{"sub":{"value":"another"}}}', "id_token_hint": "a-good-hint"}),
         ("invalid_scope", {"scope": "openid address"}),
         ("invalid_scope", {"claims": '{"userinfo":{"birthdate":null}}'}),
         ("invalid_request", {"login_hint": "x" * 321}),
@@ -214,12 +218,24 @@ def test_even_basic_keeps_a_public_client_to_pkce_and_refuses_plain() -> None:
         ({"acr_values": "a b"}, "acr_values", ("a", "b")),
         ({"claims": '{"id_token":{"acr":{"essential":true,"values":["x"]}}}'}, "is_acr_essential", True),
         ({"id_token_hint": "a-good-hint"}, "hinted_sub", "someone"),
+        ({"claims": '{"id_token":{"sub":{"value":"another"}}}'}, "hinted_sub", "another"),
+        ({"claims": '{"id_token":{"sub":null}}'}, "hinted_sub", ""),
+        ({"claims": '{"userinfo":{"sub":{"value":"another"}}}'}, "hinted_sub", ""),
         ({"login_hint": "tel:+447700900000"}, "login_hint", "tel:+447700900000"),
         ({"scope": "openid offline_access"}, "scope", ("openid",)),
+        ({"scope": "openid", "claims": '{"a":"]]]]","userinfo":{"email":null}}'}, "userinfo_claims", ("email",)),
     ],
 )
 def test_each_parameter_is_kept(changes: dict[str, str], name: str, value: object) -> None:
     assert getattr(run(**changes), name) == value
+
+
+def test_offline_access_needs_an_app_that_may_refresh_and_a_permission_that_lasts() -> None:
+    """ "For this login only" is what the person is shown where `grant_days` is 0."""
+    scope = "openid offline_access"
+    for registered in ({}, {"may_refresh": True}, {"grant_days": 30}):
+        assert run(client_of(**registered), scope=scope).scope == ("openid",)
+    assert run(client_of(may_refresh=True, grant_days=30), scope=scope).scope == ("openid", "offline_access")
 
 
 # Over HTTP.

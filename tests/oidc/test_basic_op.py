@@ -293,8 +293,13 @@ def test_oidcc_unsigned_request_object_supported_correctly_or_rejected_as_unsupp
     answer = op.request(request=_unsigned({"scope": "openid", "nonce": "another"}))
     assert answer.parameters["error"] == "request_not_supported"
     assert answer.parameters["state"] == op.app.state
-    by_uri = op.request(request_uri="https://shop.example/request.jwt")
-    assert by_uri.parameters["error"] == "request_uri_not_supported"
+
+
+def test_oidcc_request_uri_unsigned_supported_correctly_or_rejected_as_unsupported(op: Op) -> None:
+    """Nothing is fetched from the address either: it is nobody's."""
+    answer = op.request(request_uri="https://shop.example/request.jwt")
+    assert answer.parameters["error"] == "request_uri_not_supported"
+    assert answer.parameters["state"] == op.app.state
 
 
 def test_oidcc_ensure_request_object_with_redirect_uri(op: Op) -> None:

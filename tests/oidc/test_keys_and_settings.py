@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
 
 from identity_oidc import base64url
 from identity_oidc.authentication.session import browser_name
-from identity_oidc.clients import Client
+from identity_oidc.clients import Client, parse_record
 from identity_oidc.command import oidc
 from identity_oidc.config import KeySettings, LimitSettings, ProviderConfig
 from identity_oidc.errors import ConfigurationError, InputError
@@ -21,7 +22,7 @@ from identity_oidc.registration import register, sign_record
 from identity_oidc.tokens.id_token import read_own_id_token, sign
 from identity_oidc.tokens.key_ring import KeyRing, load_entries, rotate
 from tests.oidc.card_in_software import new_key
-from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record
+from tests.oidc.parties import CALLBACK, ITEMS, MEMBER_KEY, ask, make_record, members, sign_compact
 
 
 class At:
@@ -206,12 +207,62 @@ def test_a_record_is_the_member_s_own_and_has_not_run_out(provider: Provider) ->
             register(provider, registration(), record)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "x" * 129},
+        {"client_id": "caf\u00e9"},
+        {"client_id": "a\u0000b"},
+        {"name": ""},
+        {"name": "x" * 65},
+        {"name": "Corner\u202eShop"},
+        {"member_name": "Another Telecom"},
+        {"sector": 1},
+        {"verified_domains": []},
+        {"verified_domains": [f"shop{number}.example" for number in range(17)]},
+        {"verified_domains": ["192.0.2.1"]},
+        {"logo_digest": "no digest"},
+        {"iat": "now"},
+        {"iat": 253_402_300_799},
+        {"member": True},
+        {"is_native": 0},
+    ],
+)
+def test_a_record_that_agents_would_not_show_is_not_registered(provider: Provider, changes: dict[str, Any]) -> None:
+    """Else an app would be registered whose every login is refused."""
+    good = dict(parse_record(make_record()))
+    assert register(provider, registration(), sign_record(MEMBER_KEY, good)).client.client_id == "shop"
+    with pytest.raises(InputError, match="record"):
+        register(provider, registration(), sign_record(MEMBER_KEY, good | changes))
+
+
+def test_a_record_is_signed_in_canonical_form(provider: Provider) -> None:
+    header, payload, _ = make_record().split(".")
+    for bent in (
+        sign_compact(MEMBER_KEY, base64url.parse(header), json.dumps(json.loads(base64url.parse(payload))).encode()),
+        sign_compact(MEMBER_KEY, base64url.parse(header)[:-1] + b',"jku":"x"}', base64url.parse(payload)),
+    ):
+        with pytest.raises(InputError, match="record"):
+            register(provider, registration(), bent)
+
+
+def test_an_app_that_may_refresh_needs_a_permission_that_lasts(provider: Provider) -> None:
+    with pytest.raises(InputError, match="grant_days"):
+        register(provider, registration(may_refresh=True), make_record())
+    assert register(provider, registration(may_refresh=True, grant_days=1), make_record()).client.may_refresh
+
+
 def test_discovery_says_what_is_offered(provider: Provider) -> None:
     content = ask("GET", f"{provider.issuer}/.well-known/openid-configuration").json
     assert content["issuer"] == provider.issuer
     assert content["code_challenge_methods_supported"] == ["S256"]
     assert content["authorization_response_iss_parameter_supported"] is True
     assert content["subject_types_supported"] == ["pairwise"]
+    for endpoint in ("token", "introspection", "revocation"):  # RFC 8414 §2: both, where a method signs
+        methods = content[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert "private_key_jwt" in methods
+        assert "none" not in content[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert ("none" in methods) == (endpoint != "introspection")
     for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint"):
         assert ask("GET", content[name]).status != 404
     assert ask("GET", f"{provider.issuer}/nothing").status == 404
@@ -254,6 +305,46 @@ def test_readiness_tells_what_fails(provider: Provider, ledger: Any) -> None:
 )
 def test_browsers_are_named_no_more_exactly_than_a_person_needs(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+def test_the_commands_of_the_sample_app_s_readme_admit_an_app(tmp_path: Path) -> None:
+    run = CliRunner()
+    no = serialization.NoEncryption()
+    pem = MEMBER_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no)
+    (tmp_path / "member.pem").write_bytes(pem)
+    record = dict(parse_record(make_record()))
+
+    def sign(content: dict[str, Any]) -> Any:
+        (tmp_path / "record.json").write_text(json.dumps(content))
+        return run.invoke(oidc, ["app", "sign", str(tmp_path / "record.json"), "--key", str(tmp_path / "member.pem")])
+
+    signed = sign(record)
+    assert signed.exit_code == 0, signed.output
+    refused = sign(record | {"name": "x" * 65})
+    assert (refused.exit_code, refused.stdout) == (65, "")
+    assert "record: name" in refused.stderr
+    no_key = run.invoke(oidc, ["app", "sign", str(tmp_path / "record.json"), "--key", str(tmp_path / "record.json")])
+    assert no_key.exit_code == 65
+
+    (tmp_path / "oidc.toml").write_text(
+        GOOD + f'database = "sqlite:///{tmp_path}/x.sqlite"\nmembers = "members.json"\n'
+        '[ledger]\ngateways = ["http://127.0.0.1:1"]\n'
+    )
+    (tmp_path / "members.json").write_text(json.dumps(members()))
+    config = ["--config", str(tmp_path / "oidc.toml"), "--json"]
+    assert run.invoke(oidc, ["keys", "new", *config]).exit_code == 0
+    (tmp_path / "app.json").write_text(json.dumps(registration(record=signed.stdout.strip())))
+    made = run.invoke(oidc, ["app", "add", str(tmp_path / "app.json"), *config])
+    assert made.exit_code == 0, made.output
+    assert len(json.loads(made.stdout)["client_secret"]) == 43
+    again = run.invoke(oidc, ["app", "add", str(tmp_path / "app.json"), *config])
+    assert json.loads(again.stdout)["client_secret"] is None, "shown once"
+    assert run.invoke(oidc, ["app", "add", str(tmp_path / "record.json"), *config]).exit_code == 65
+    listed = run.invoke(oidc, ["app", "list", *config])
+    assert json.loads(listed.stdout)["apps"] == [{"client_id": "shop", "policy": "strict", "active": True}]
+    assert run.invoke(oidc, ["app", "withdraw", "shop", *config]).exit_code == 0
+    assert json.loads(run.invoke(oidc, ["app", "list", *config]).stdout)["apps"][0]["active"] is False
+    assert (tmp_path / "x.sqlite").stat().st_mode & 0o077 == 0, "nobody else on this machine reads who logs in where"
 
 
 def test_the_command_registers_rotates_and_counts(tmp_path: Path) -> None:

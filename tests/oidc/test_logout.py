@@ -142,6 +142,7 @@ def told_app(provider: Provider, tls_app: TlsApp) -> RelyingParty:
         backchannel_logout_uri=f"https://shop.example:{tls_app.port}/logout",
         post_logout_redirect_uris=[AFTER],
         may_refresh=True,
+        grant_days=30,
     )
 
 

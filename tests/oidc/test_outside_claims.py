@@ -21,7 +21,7 @@ from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock, listening, make_config, serving
 from tests.oidc.deployment import free_port, nginx
 from tests.oidc.ledger import LedgerInMemory
-from tests.oidc.parties import FORM, Browser, RelyingParty, ask
+from tests.oidc.parties import FORM, Answer, Browser, RelyingParty, ask
 from tests.oidc.tls import make_loopback_certificate
 
 EVIL = "evil.example"
@@ -44,6 +44,29 @@ def test_addresses_come_from_the_settings_alone(app: RelyingParty, headers: dict
     sent = ask("GET", app.address(), headers=headers)
     assert sent.location.startswith(f"{app.issuer}/login/")
     assert EVIL not in str(sent.headers)
+
+
+@pytest.mark.parametrize("host", ["login.operator.example", EVIL, "127.0.0.1:1"])
+def test_tokens_are_given_whatever_name_the_proxy_passes_on(
+    app: RelyingParty, ledger: LedgerInMemory, host: str
+) -> None:
+    """TLS ends at the proxy: the provider itself is asked by plain HTTP, with the name that the app used."""
+    soft, browser = SoftAgent.enrolled(app.issuer, ledger, IDENTITY), Browser()
+    challenge = soft.challenge(app.begin(browser, scope="openid offline_access"))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+
+    def post(path: str, **fields: str) -> Answer:
+        return ask("POST", f"{app.issuer}/{path}", headers=app.basic() | {"Host": host}, body=urlencode(fields))
+
+    values = {"redirect_uri": app.redirect_uri, "code_verifier": app.verifier}
+    assert post("token", grant_type="authorization_code", code="x" * 43, **values).json["error"] == "invalid_grant"
+    first = post("token", grant_type="authorization_code", code=done.parameters["code"], **values)
+    assert first.status == 200, first.text
+    app.verify_id_token(first.json["id_token"], first.json["access_token"])
+    fresh = post("token", grant_type="refresh_token", refresh_token=first.json["refresh_token"]).json
+    assert post("introspect", token=fresh["access_token"]).json["active"] is True
+    assert post("revoke", token=fresh["access_token"]).status == 200
+    assert post("introspect", token=fresh["access_token"]).json == {"active": False}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,15 +19,20 @@ from flask import Flask
 from jose import jwt as jose_jwt
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from examples.relying_party.app import COOKIE, Settings, create_app
+from examples.relying_party.provider import Attempt, OpenIdProvider
 from examples.relying_party.verification import LOGOUT_EVENT, NotTrustedError, ProviderKeys, Verifier
 from identity_oidc import base64url
+from identity_oidc.authentication.session import find_session
 from identity_oidc.config import EgressSettings
 from identity_oidc.egress import Egress
 from identity_oidc.logout.delivery import Delivery
 from identity_oidc.provider import Provider
+from identity_oidc.store.schema import CLIENT_SESSIONS
+from identity_oidc.tokens.id_token import sign
 from sim_applet_tools.agent.agent import Agent
 from tests.agent.conftest import PIN
 from tests.oidc.conftest import listening
@@ -146,6 +151,34 @@ def test_a_logout_at_the_provider_ends_the_session_at_the_app(shop: Shop, loopba
     assert shop.orders().status == 401
 
 
+def test_a_notice_ends_the_login_that_it_names_alone_and_once(shop: Shop, loopback: Loopback) -> None:
+    other = replace(shop, visitor=TlsBrowser(loopback.certificate), browser=Browser())
+    try:
+        for each in (shop, other):
+            assert each.log_in().location == "/orders"
+        with shop.provider.database.reading() as connection:
+            session = find_session(connection, shop.browser.cookie, shop.provider.now())
+            assert session is not None
+            mine = CLIENT_SESSIONS.c.session_id == session.session_id
+            row = connection.execute(select(CLIENT_SESSIONS).where(mine)).mappings().one()
+        now = shop.provider.now()
+        claims = {"iss": shop.provider.issuer, "aud": "shop", "iat": now, "exp": now + 120, "jti": "1", **NOTICE_EVENTS}
+        token = sign(shop.provider.keys, "ES256", "logout+jwt", claims | {"sub": row["sub"], "sid": row["sid"]})
+
+        def tell(text: str) -> int:
+            return shop.visitor.post(f"{shop.address}/backchannel-logout", {"logout_token": text}).status
+
+        assert tell(f"{token}x") == 400
+        assert shop.orders().status == 200
+        assert tell(token) == 200
+        assert (shop.orders().status, other.orders().status) == (401, 200)
+        assert shop.log_in().location == "/orders"  # in the same session of the provider's: of the same sid
+        assert tell(token) == 400, "the notice is known"
+        assert shop.orders().status == 200
+    finally:
+        other.visitor.close()
+
+
 @pytest.mark.parametrize(
     "bend",
     [
@@ -168,6 +201,41 @@ def test_the_callback_believes_nothing_but_its_own_code(
     assert shop.orders().status == 401
     again = shop.visitor.get(done.location)
     assert again.status == 400, "an attempt is good once"
+
+
+class SwappedToken(OpenIdProvider):
+    """An app whose access token somebody exchanged for that of another login."""
+
+    other = ""
+
+    def _user_information(self, access_token: str) -> dict[str, Any]:
+        return super()._user_information(self.other or access_token)
+
+
+def test_data_about_somebody_else_is_not_believed(provider: Provider, shop: Shop) -> None:
+    """Source: OpenID Connect Core §5.3.2, "token substitution"."""
+    elsewhere = add_client(provider, "elsewhere", record={"sector": "elsewhere.example"})
+    code = shop.approve(elsewhere.address()).parameters["code"]
+    party = add_client(provider, "party")
+    kit = SwappedToken(provider.issuer, "party", party.secret, party.redirect_uri)
+    try:
+        for kit.other in ("", elsewhere.redeem(code).json["access_token"]):
+            attempt = Attempt()
+            answer = shop.approve(kit.login_address(attempt, "openid email")).parameters
+            if kit.other:
+                with pytest.raises(NotTrustedError, match="another person"):
+                    kit.redeem(attempt, answer)
+            else:
+                assert kit.redeem(attempt, answer).data["email"]
+    finally:
+        kit.close()
+
+
+def test_metadata_of_another_issuer_is_not_believed(provider: Provider) -> None:
+    OpenIdProvider(provider.issuer, "shop", None, "https://shop.example/callback").close()
+    same_place = provider.issuer.replace("127.0.0.1", "localhost")
+    with pytest.raises(NotTrustedError, match="another provider"):
+        OpenIdProvider(same_place, "shop", None, "https://shop.example/callback")
 
 
 def test_another_browser_cannot_end_a_login_nor_be_made_to(shop: Shop, loopback: Loopback) -> None:

@@ -158,7 +158,7 @@ def test_a_login_survives_a_kill_between_each_two_steps(
     running: tuple[Service, Provider], ledger: LedgerInMemory
 ) -> None:
     service, parts = running
-    app, browser = add_client(parts, may_refresh=True), Browser()
+    app, browser = add_client(parts, may_refresh=True, grant_days=30), Browser()
     soft = SoftAgent.enrolled(service.issuer, ledger, IDENTITY)
     service.restart()
     page = app.begin(browser, scope="openid email offline_access")

@@ -113,6 +113,10 @@ def test_nginx_passes_requests_on_and_nothing_that_only_it_may_say(  # noqa: PLR
         for path in ("/metrics", "/readyz"):
             assert visitor.get(f"{parts.issuer}{path}").status == 403
         assert visitor.post(f"{parts.issuer}/token", {"x": "y" * 70_000}).status == 413
+        named = {"Host": "login.operator.example"}  # as operators name it, where these tests name an address
+        for path in ("token", "introspect", "revoke"):
+            asked = visitor.session.post(f"{parts.issuer}/{path}", {"grant_type": "authorization_code"}, headers=named)
+            assert asked.status_code == 401, asked.text
         # Rate limits go by the address that nginx saw, whatever a client says of itself.
         keys = f"{parts.issuer}/jwks"
         for number in range(30):
@@ -150,6 +154,7 @@ def openid_client_of(
         redirect_uris=[callback],
         post_logout_redirect_uris=["https://shop.example/bye"],
         may_refresh=True,
+        grant_days=30,
     )
     settings = {
         "issuer": party.issuer,
@@ -244,7 +249,7 @@ def test_authlib_s_client_logs_in_refreshes_and_logs_out(
     deployment: Provider, visitor: TlsBrowser, person: TlsAgent, believed: None
 ) -> None:
     bye = "https://shop.example/bye"
-    party = add_client(deployment, may_refresh=True, post_logout_redirect_uris=[bye])
+    party = add_client(deployment, may_refresh=True, grant_days=30, post_logout_redirect_uris=[bye])
     client = authlib_app(party).test_client()
     begun = client.get("/login").location
     assert parse_qs(urlsplit(begun).query)["code_challenge_method"] == ["S256"]
@@ -333,6 +338,7 @@ def test_mod_auth_openidc_logs_in_refreshes_and_logs_out(
         backchannel_logout_uri=f"{vanity}?logout=backchannel",
         id_token_signed_response_alg="RS256",
         may_refresh=True,
+        grant_days=30,
     )
     with apache(tmp_path, party, port, loopback):
         page = f"{site}/protected/"

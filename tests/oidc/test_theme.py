@@ -12,9 +12,11 @@ import pytest
 
 import identity_oidc
 from identity_oidc.app import create_app
+from identity_oidc.authentication.session import browser_name
 from identity_oidc.errors import ConfigurationError
 from identity_oidc.provider import Provider
 from identity_oidc.theme import COLOURS, PAIRS, Theme, contrast
+from identity_oidc.views.texts import browser_in
 from tests.oidc.parties import ask
 
 PACKAGE = Path(identity_oidc.__file__).parent
@@ -109,7 +111,21 @@ def test_both_languages_say_everything() -> None:
     used = set()
     for path in (PACKAGE / "templates").glob("*.html"):
         used |= set(re.findall(r"\bt\.([a-z_]+)", path.read_text("utf-8")))
-    assert used | {"ended_title", "ended_text", "held_title", "held_text"} == set(texts["en"])
+    by_name = {"ended_title", "ended_text", "held_title", "held_text", "browser_on", "browser_unknown"}
+    assert used | by_name == set(texts["en"])
+
+
+def test_chinese_pages_have_nothing_left_in_english() -> None:
+    """But what is written so in Chinese too, and the names that texts are given."""
+    texts = json.loads((PACKAGE / "templates/texts.json").read_text("utf-8"))["zh"]
+    known = {"SIM", "PIN", "browser", "system"}
+    assert {word for text in texts.values() for word in re.findall("[A-Za-z]+", text)} <= known
+    assert not [text for text in texts.values() if re.search(r"[\u4e00-\u9fff][,:;?!]", text)], (
+        "punctuation is Chinese too"
+    )
+    assert browser_in("zh", "Chrome on Linux") == "Linux 上的 Chrome"
+    assert browser_in("zh", browser_name("curl/8")) == "未知浏览器"
+    assert browser_in("en", "Chrome on Linux") == "Chrome on Linux"
 
 
 def test_every_error_that_a_person_may_see_is_translated() -> None:

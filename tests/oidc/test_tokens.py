@@ -19,7 +19,7 @@ from sqlalchemy import select
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import RELEASES
 from tests.oidc.card_in_software import SoftAgent
-from tests.oidc.conftest import IDENTITY, TestClock
+from tests.oidc.conftest import IDENTITY, OTHER_IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import FORM, Answer, Browser, RelyingParty, add_client, ask, public_jwk
 
@@ -276,6 +276,20 @@ def test_sub_is_pairwise_random_and_stable(provider: Provider, app: RelyingParty
     assert subs["shop"] == subs["sister"] != subs["other"]
     again = app.redeem(log_in(app, soft)).json
     assert app.verify_id_token(again["id_token"], again["access_token"])["sub"] == subs["shop"]
+
+
+def test_sub_stays_when_the_sim_is_replaced(app: RelyingParty, soft: SoftAgent, ledger: LedgerInMemory) -> None:
+    def sub_of(agent: SoftAgent) -> str:
+        tokens = app.redeem(log_in(app, agent)).json
+        return str(app.verify_id_token(tokens["id_token"], tokens["access_token"])["sub"])
+
+    before = sub_of(soft)
+    replaced = SoftAgent.enrolled(app.issuer, ledger, IDENTITY, soft.clock)  # another key of the same identity
+    assert sub_of(replaced) == before
+    assert sub_of(SoftAgent.enrolled(app.issuer, ledger, OTHER_IDENTITY, soft.clock)) != before
+    late = Browser()
+    challenge = soft.challenge(app.begin(late))
+    assert soft.approve(challenge, soft.approval(challenge)).json["code"] == "signature-invalid", "the old card's"
 
 
 def test_an_id_token_is_refused_when_anything_in_it_is_bent(app: RelyingParty, soft: SoftAgent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 from shutil import copytree
 from threading import Barrier, Event
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -23,7 +25,7 @@ from identity_oidc.subscribers.sql import SqlSubscriberBase
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock, listening, make_config, serving
 from tests.oidc.ledger import LedgerInMemory
-from tests.oidc.parties import Answer, Browser, RelyingParty, add_client
+from tests.oidc.parties import FORM, Answer, Browser, RelyingParty, add_client, ask
 from tests.subscribers.databases import postgresql
 
 __all__ = ["postgresql"]
@@ -81,7 +83,7 @@ def at_once(*acts: Callable[[], Answer]) -> list[int]:
 
 
 def test_a_login_begun_on_one_is_approved_and_completed_on_the_other(pair: Pair, ledger: LedgerInMemory) -> None:
-    app = add_client(pair.first, may_refresh=True)
+    app = add_client(pair.first, may_refresh=True, grant_days=30)
     there = RelyingParty(pair.at_second(app.issuer), app.client_id, app.secret, app.redirect_uri)
     soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
     browser = Browser()
@@ -100,7 +102,7 @@ def test_a_login_begun_on_one_is_approved_and_completed_on_the_other(pair: Pair,
 
 
 def test_a_refresh_token_that_is_used_twice_at_once_gives_one_answer(pair: Pair, ledger: LedgerInMemory) -> None:
-    app = add_client(pair.first, may_refresh=True)
+    app = add_client(pair.first, may_refresh=True, grant_days=30)
     there = RelyingParty(pair.at_second(app.issuer), app.client_id, app.secret, app.redirect_uri)
     soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
     browser = Browser()
@@ -147,6 +149,27 @@ def test_a_hold_waits_for_a_login_that_is_being_completed_and_ends_it(
     assert browser.get(app.address(prompt="none")).parameters["error"] == "login_required"
 
 
+def test_what_postgresql_cannot_hold_is_looked_up_nowhere(pair: Pair, ledger: LedgerInMemory) -> None:
+    """NUL: an error of the database would say that it is away, and let anybody raise that alarm."""
+    app, browser, nul = add_client(pair.first), Browser(), "a\x00b"
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    challenge = soft.challenge(app.begin(browser))
+    assert browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"]).status == 303
+    form = "grant_type=authorization_code&code=x"
+    secret = base64.b64encode(f"{nul}:x".encode()).decode()
+    refused = ask("POST", f"{app.issuer}/token", headers=FORM | {"Authorization": f"Basic {secret}"}, body=form)
+    assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+    logout = urlencode({"client_id": nul, "post_logout_redirect_uri": "https://shop.example/"})
+    assert browser.get(f"{app.issuer}/logout?{logout}").status == 400
+    for path in ("login/a%00b", "completion/a%00b", "login/a%00b/status", "agent/v1/challenges/a%00b/approval"):
+        assert browser.get(f"{app.issuer}/{path}").status == 400
+    csrf = browser.get(f"{app.issuer}/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    for act, name in (("withdraw", "client_id"), ("session", "session_id"), ("agent", "agent_id")):
+        sent = browser.post(f"{app.issuer}/account/{act}", {name: nul, "csrf_token": csrf})
+        assert sent.status == 303, "nothing of that name is there to end"
+    assert browser.get(f"{app.issuer}/account").status == 200
+
+
 def test_a_new_person_s_subject_is_made_once(pair: Pair, ledger: LedgerInMemory) -> None:
     from identity_oidc.subject import subject_for  # noqa: PLC0415
 
@@ -157,4 +180,17 @@ def test_a_new_person_s_subject_is_made_once(pair: Pair, ledger: LedgerInMemory)
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(make, [pair.first, pair.second] * 4))
     assert len(found) == 1
-    assert sweep(pair.first.database, 10) >= 0
+
+
+def test_what_has_run_out_is_swept_by_two_at_once(pair: Pair, ledger: LedgerInMemory) -> None:
+    app = add_client(pair.first)
+    soft = SoftAgent.enrolled(pair.first.issuer, ledger, IDENTITY)
+    browser = Browser()
+    challenge = soft.challenge(app.begin(browser))
+    done = browser.get(soft.approve(challenge, soft.approval(challenge)).json["completion_uri"])
+    assert app.redeem(done.parameters["code"]).status == 200
+    later = pair.first.now() + 40 * 86_400
+    with ThreadPoolExecutor(2) as pool:
+        went = list(pool.map(lambda provider: sweep(provider.database, later), (pair.first, pair.second)))
+    assert sum(went) > 0
+    assert sweep(pair.first.database, later) == 0

@@ -22,13 +22,17 @@ from pki_chain.proof.trust import parse_trust
 from pki_chain.proof.verifier import ProvenStatus
 from tests.proof.attempts import GOOD, HEAD_HASH, LATER, LEDGER, REFUSED, attempt, checkpoint
 from tests.proof.synthetic import (
+    ADMINISTRATOR_KEYS,
     CONTRACT_MODE,
     FIRST_SEALERS,
     HEADER_MODE,
     LATER_SEALERS,
     NOW,
+    SEALER_KEYS,
     UNSEALED,
+    address,
     identity,
+    signed,
 )
 
 MODES = [HEADER_MODE, CONTRACT_MODE, UNSEALED]
@@ -110,6 +114,23 @@ def test_what_proves_nothing_is_refused_for_its_own_reason(name: str) -> None:
 def test_the_block_of_the_checkpoint_itself_proves() -> None:
     trust = checkpoint(number=2_000, block_hash=HEAD_HASH)
     assert verify(GOOD, trust=trust).is_good
+
+
+def test_a_newer_trust_file_is_taken_only_from_whom_the_old_one_names() -> None:
+    old = LEDGER.trust(CONTRACT_MODE)
+    later = replace(old, checkpoint=replace(old.checkpoint, number=1_500))
+    assert old.renewed(signed(later, ADMINISTRATOR_KEYS[1:3])).checkpoint.number == 1_500
+    strangers = SEALER_KEYS[:2]
+    members = (*old.terms.administrators[:2], (3, address(strangers[0])), (4, address(strangers[1])))
+    own = replace(later, terms=replace(later.terms, administrators=members))
+    for keys in (strangers, [ADMINISTRATOR_KEYS[0], strangers[0]]):  # enough by their own word, not by the old one
+        newer = signed(own, keys)
+        newer.verify_signatures()
+        assert refusal_of(lambda newer=newer: old.renewed(newer)) is Refusal.TRUST_NOT_SIGNED
+    assert old.renewed(signed(own, ADMINISTRATOR_KEYS[:2])).terms.administrators == members
+    elsewhere = signed(replace(later, terms=replace(later.terms, salt=bytes(32))), ADMINISTRATOR_KEYS[:2])
+    assert refusal_of(lambda: old.renewed(elsewhere)) is Refusal.OTHER_CHAIN
+    assert refusal_of(lambda: old.renewed(old)) is Refusal.HEADER_BEFORE_CHECKPOINT
 
 
 FIXED = {sealing.mode: LEDGER.proof(identity("valid"), sealing).cbor() for sealing in MODES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -30,8 +30,12 @@ class Issuer:
     gateway: Gateway
     draft: Draft
     authority: AuthorityCertificate
-    list_address: str = ""
+    list_addresses: tuple[str, ...] = ()
     devices: dict[int, bytes] = field(default_factory=dict)
+
+    def at(self, *addresses: str) -> Issuer:
+        """The same, for devices whose certificates have these distribution points."""
+        return replace(self, list_addresses=addresses)
 
     @property
     def name(self) -> str:
@@ -45,7 +49,7 @@ class Issuer:
         return self.devices[number]
 
     def _issue(self, number: int) -> bytes:
-        at_list = () if not self.list_address else (distribution_point(self.list_address),)
+        at_list = () if not self.list_addresses else (distribution_point(*self.list_addresses),)
         draft = issued(self.draft, f"{number:012x}.{REALM}").replace(
             key=key(number), serial_number=integer(1_000 + number)
         )
@@ -84,10 +88,10 @@ class Issuer:
         self.gateway.ledger.mine([ports.DelegationWithdrawn(parse_delegation(der).id, AUTHORITY, BY, 0)])
 
 
-def distribution_point(address: str) -> bytes:
-    """cRLDistributionPoints with one address. Source: RFC 5280 §4.2.1.13."""
-    name = tlv(0xA0, tlv(0xA0, tlv(0x86, address.encode())))
-    return extension("2.5.29.31", sequence(sequence(name)))
+def distribution_point(*addresses: str) -> bytes:
+    """cRLDistributionPoints with one point of these addresses. Source: RFC 5280 §4.2.1.13."""
+    names = b"".join(tlv(0x86, address.encode()) for address in addresses)
+    return extension("2.5.29.31", sequence(sequence(tlv(0xA0, tlv(0xA0, names)))))
 
 
 def current(draft: Draft, now: int, days: int) -> Draft:
@@ -95,24 +99,25 @@ def current(draft: Draft, now: int, days: int) -> Draft:
     return draft.replace(validity=validity(now - 3_600, now + days * DAY_S))
 
 
-def publish_root(gateway: Gateway, subject: str = "Root") -> Issuer:
+def publish_root(gateway: Gateway, subject: str = "Root", scope: TrustScope = TrustScope.IKE) -> Issuer:
     """A root on the list."""
-    return _published(gateway, current(root(subject), gateway.ledger.time, 900), None)
+    return publish(gateway, current(root(subject), gateway.ledger.time, 900), None, scope)
 
 
-def publish_below(gateway: Gateway, parent: Issuer) -> Issuer:
+def publish_below(gateway: Gateway, parent: Issuer, scope: TrustScope = TrustScope.IKE) -> Issuer:
     """An issuing CA on the list."""
     draft = current(issuing(parent.draft).replace(serial_number=integer(77)), gateway.ledger.time, 800)
-    return _published(gateway, draft, parent)
+    return publish(gateway, draft, parent, scope)
 
 
-def _published(gateway: Gateway, draft: Draft, parent: Issuer | None) -> Issuer:
+def publish(gateway: Gateway, draft: Draft, parent: Issuer | None, scope: TrustScope) -> Issuer:
+    """A CA of this draft on the list."""
     read = parse_authority(draft.encode())
     event = ports.AuthorityPublished(
         authority=read.id,
         member=AUTHORITY,
         parent=ports.CertificateId(bytes(32)) if parent is None else parent.authority.id,
-        scope=TrustScope.IKE,
+        scope=scope,
         path_length=3,
         trusted_from=read.not_before,
         trusted_until=read.not_after,

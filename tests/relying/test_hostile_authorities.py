@@ -13,16 +13,18 @@ from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from pki_chain import ports
-from pki_chain.chain.signer import create_passphrase
+from pki_chain.chain.signer import create_passphrase, load_passphrase
 from pki_chain.gateway.app import create_front
 from pki_chain.gateway.ocsp_cache import OcspCache
+from pki_chain.gateway.services import DELEGATED_KEYS
 from pki_chain.ports import DelegationKind, TrustScope
 from pki_chain.x509.authority import parse_authority
-from tests.authorities import issuing
-from tests.certificates import integer
-from tests.gateway.conftest import Gateway, opened
+from pki_chain.x509.self_signed import load_key
+from tests.authorities import delegated, issuing
+from tests.certificates import Draft, integer
+from tests.gateway.conftest import Gateway, opened, problem_code
 from tests.index.recorded_ledger import AUTHORITY, RecordedLedger
-from tests.relying.issuer import BY, Issuer, current, publish_below, publish_root
+from tests.relying.issuer import BY, Issuer, current, publish, publish_below, publish_root
 
 OCSP, CRL = DelegationKind.OCSP_SIGNING, DelegationKind.CRL_SIGNING
 
@@ -63,15 +65,20 @@ def test_a_kept_answer_about_a_ca_goes_with_its_withdrawal(publishing: Gateway, 
     assert ocsp.load_der_ocsp_response(cache.answer(content).content).certificate_status is OCSPCertStatus.REVOKED
 
 
+def strange_ca(root: Issuer) -> Draft:
+    """A CA below this one, in whose name are characters that its string type has not."""
+    draft = issuing(root.draft).replace(serial_number=integer(78))
+    subject = bytearray(draft.subject)
+    place = subject.index(b"Issuing CA")
+    subject[place - 2], subject[place + 7] = 0x13, ord("@")
+    return draft.replace(subject=bytes(subject))
+
+
 def test_a_ca_with_a_name_that_others_cannot_read_stops_nobody(publishing: Gateway, root: Issuer) -> None:
     """PrintableString with characters of others: the ledger takes it, cryptography does not."""
     root.delegate(OCSP)
     root.delegate(CRL)
-    below = issuing(root.draft).replace(serial_number=integer(78))
-    subject = bytearray(below.subject)
-    place = subject.index(b"Issuing CA")
-    subject[place - 2], subject[place + 7] = 0x13, ord("@")
-    below = current(below.replace(subject=bytes(subject)), publishing.ledger.time, 800)
+    below = current(strange_ca(root), publishing.ledger.time, 800)
     read = parse_authority(below.encode())
     with pytest.raises(ValueError, match="PrintableString"):
         x509.load_der_x509_certificate(read.der)
@@ -99,3 +106,16 @@ def test_a_ca_with_a_name_that_others_cannot_read_stops_nobody(publishing: Gatew
     listed = publishing.client.get(f"/crl/{root.name}.crl")
     assert listed.status_code == 200
     assert [each.serial_number for each in x509.load_der_x509_crl(listed.data)] == [78]
+
+
+def test_a_strange_name_over_a_key_that_was_seen_gains_nothing(publishing: Gateway, root: Issuer) -> None:
+    """A CA whose name others cannot read certifies a key of the gateway that another CA's delegation showed it."""
+    root.delegate(CRL)
+    (file,) = (publishing.config.gateway.data / DELEGATED_KEYS).iterdir()
+    seen = load_key(file, load_passphrase(publishing.config.keystore.passphrase_file))
+    draft = current(strange_ca(root), publishing.ledger.time, 800)
+    strange = publish(publishing, draft, root, TrustScope.IKE)
+    strange.publish(current(delegated(draft, "crl", seen), publishing.ledger.time, 20).encode())
+    publishing.catch_up()
+    assert problem_code(publishing.client.get(f"/crl/{strange.name}.crl"), 404) == "not-delegated"
+    assert publishing.client.get(f"/crl/{root.name}.crl").status_code == 200

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -156,6 +158,20 @@ def test_several_issuers_in_one_request_are_refused(publishing: Gateway, root: I
     both = publishing.services.ocsp_answers.answer(_joined(asked(root, root.device(1)), asked(root, root.device(0))))
     answers = list(ocsp.load_der_ocsp_response(both.content).responses)
     assert [each.serial_number for each in answers] == [1_001, own.serial_number]
+
+
+def test_two_cas_in_one_request_are_refused_though_both_delegated(publishing: Gateway, root: Issuer) -> None:
+    """One answer has one signature, and no CA lets its key speak for another. Source: RFC 6960 §4.2.2.2."""
+    other = publish_below(publishing, root)
+    publishing.ledger.accept([other.device(5)])
+    for each in (root, other):
+        each.delegate(OCSP)
+    publishing.catch_up()
+    mine, theirs = asked(root, root.device(0)), asked(other, other.device(5))
+    for content in (mine, theirs):
+        assert post(publishing, content).certificate_status is OCSPCertStatus.GOOD
+    for content in (_joined(mine, theirs), _joined(theirs, mine)):
+        assert post(publishing, content).response_status is OCSPResponseStatus.UNAUTHORIZED
 
 
 def _joined(first: bytes, second: bytes) -> bytes:
@@ -315,6 +331,29 @@ def test_openssl_asks_and_believes_by_the_root_alone(publishing: Gateway, root: 
         publishing.ledger.hold(root.device(0))
         publishing.catch_up()
         assert "certificateHold" in run(*ask)
+
+
+@pytest.mark.openssl
+@pytest.mark.parametrize("algorithm", ["-sha1", "-sha256"])
+def test_openssl_believes_what_came_by_get(publishing: Gateway, root: Issuer, tmp_path: Path, algorithm: str) -> None:
+    """Its own client posts, so the request is fetched with curl. Source: RFC 6960 appendix A.1; RFC 5019 §5."""
+    root.delegate(OCSP)
+    publishing.ledger.hold(root.device(1))
+    publishing.catch_up()
+    authority = store_pem(tmp_path / "ca.pem", root.authority.der)
+    stranger = store_pem(tmp_path / "other.pem", publish_root(publishing, "Other").authority.der)
+    good, held = (store_pem(tmp_path / f"{number}.pem", root.device(number)) for number in range(2))
+    asked_at, told_at = tmp_path / "request.der", tmp_path / "answer.der"
+    which = ("openssl", "ocsp", algorithm, "-issuer", authority, "-cert", good, "-cert", held)
+    run(*which, "-no_nonce", "-reqout", asked_at)
+    path = quote(base64.b64encode(asked_at.read_bytes()).decode(), safe="")
+    with served(publishing.client.application.wsgi_app) as address:
+        run("curl", "-sSf", "-o", told_at, f"{address}/ocsp/{path}")
+    read = (*which, "-respin", told_at, "-reqin", asked_at)
+    said = run(*read, "-CAfile", authority)
+    for wanted in ("Response verify OK", f"{good}: good", f"{held}: revoked", "certificateHold"):
+        assert wanted in said
+    assert "Response Verify Failure" in run(*read, "-CAfile", stranger, status=1)
 
 
 @pytest.mark.openssl

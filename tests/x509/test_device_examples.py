@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.profile import SMALL_CELL, CertificateRules
+from pki_chain.x509.profile import SMALL_CELL
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.verify import check_certificate
 from tests.certificates import DNS_RANGE, REALM
 

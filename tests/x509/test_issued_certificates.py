@@ -15,9 +15,9 @@ from pki_chain.ports import CertificateId, TrustScope
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.certificate import parse_certificate
 from pki_chain.x509.errors import CertificateRefusedError
-from pki_chain.x509.issuer import Issuer
-from pki_chain.x509.profile import CELL_CA, TLS_CA, CertificateRules, ExtensionKind, KeyPurpose, SignatureAlgorithm
+from pki_chain.x509.profile import CELL_CA, TLS_CA, ExtensionKind, KeyPurpose, SignatureAlgorithm
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules, Issuer
 from pki_chain.x509.trust_chain import ListedAuthority, build_issuers
 from pki_chain.x509.verify import check_certificate
 from tests.authorities import P256_KEY, identifier, issued, issuing, root, rsa_authority_key

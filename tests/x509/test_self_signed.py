@@ -20,13 +20,13 @@ from pki_chain.x509.profile import (
     IOT_DEVICE,
     SMALL_CELL,
     TLS_DEVICE,
-    CertificateRules,
     ExtensionKind,
     KeyPurpose,
     Profile,
     SanType,
 )
 from pki_chain.x509.reasons import Reason
+from pki_chain.x509.rules import CertificateRules
 from pki_chain.x509.self_signed import create_key, create_serial_number, issue, load_key, store_certificate, store_key
 from pki_chain.x509.verify import check_certificate
 from tests.certificates import ALL_RANGES, BLOCK_TIME, ORGANISATION, REALM

@@ -3,12 +3,15 @@
 //	stranger ocsp SIGNERS CERTIFICATE URL   prints good, revoked REASON or unknown
 //	stranger issued CA CERTIFICATE URL      the same about a certificate that this CA issued
 //	stranger crl SIGNERS FILE               prints serial numbers, one a line
+//	stranger part SIGNERS CERTIFICATE FILE  prints listed or not listed, by a list that is about this certificate
 package main
 
 import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -24,10 +27,16 @@ func main() {
 	}
 	signer := certificate(os.Args[2])
 	if os.Args[1] == "crl" {
-		list(signer, os.Args[3])
+		for _, entry := range list(signer, os.Args[3]).RevokedCertificates {
+			fmt.Println(entry.SerialNumber)
+		}
 		return
 	}
 	subject := certificate(os.Args[3])
+	if os.Args[1] == "part" {
+		part(list(signer, os.Args[4]), subject)
+		return
+	}
 	issuer := subject
 	if os.Args[1] == "issued" {
 		issuer = signer
@@ -59,16 +68,58 @@ func ask(signer, subject, issuer *x509.Certificate, url string) {
 	}
 }
 
-func list(signer *x509.Certificate, path string) {
+func list(signer *x509.Certificate, path string) pkix.TBSCertificateList {
 	content, err := os.ReadFile(path)
 	fail(err)
 	//lint:ignore SA1019 ParseRevocationList wants Go 1.19
 	read, err := x509.ParseDERCRL(content)
 	fail(err)
 	fail(signer.CheckSignature(x509.ECDSAWithSHA256, read.TBSCertList.Raw, read.SignatureValue.RightAlign()))
-	for _, entry := range read.TBSCertList.RevokedCertificates {
-		fmt.Println(entry.SerialNumber)
+	return read.TBSCertList
+}
+
+// RFC 5280 §5.2.5, as far as crypto/x509 reads distribution points.
+type issuingDistributionPoint struct {
+	DistributionPoint struct {
+		FullName []asn1.RawValue `asn1:"optional,tag:0"`
+	} `asn1:"optional,tag:0"`
+}
+
+// RFC 5280 §6.3.3 (b) (2) (i): the list and the certificate must have a name in common.
+func part(list pkix.TBSCertificateList, subject *x509.Certificate) {
+	if subject.Issuer.String() != list.Issuer.String() || !isAbout(list, subject) {
+		fail(fmt.Errorf("the list is about other certificates"))
 	}
+	for _, entry := range list.RevokedCertificates {
+		if entry.SerialNumber.Cmp(subject.SerialNumber) == 0 {
+			fmt.Println("listed")
+			return
+		}
+	}
+	fmt.Println("not listed")
+}
+
+func isAbout(list pkix.TBSCertificateList, subject *x509.Certificate) bool {
+	for _, extension := range list.Extensions {
+		if !extension.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 28}) {
+			continue
+		}
+		var point issuingDistributionPoint
+		rest, err := asn1.Unmarshal(extension.Value, &point)
+		fail(err)
+		if !extension.Critical || len(rest) != 0 {
+			fail(fmt.Errorf("issuingDistributionPoint is not as it must be"))
+		}
+		for _, name := range point.DistributionPoint.FullName {
+			for _, address := range subject.CRLDistributionPoints {
+				if name.Tag == 6 && string(name.Bytes) == address {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return true
 }
 
 func certificate(path string) *x509.Certificate {
