@@ -199,6 +199,15 @@ def _check_issuer(path: Path, issuer: str) -> None:
         raise ConfigurationError(f"{path}: provider.issuer must be an https address without query (http on loopback)")
     if parts.path or parts.username is not None:
         raise ConfigurationError(f"{path}: provider.issuer must have no path (nor a slash at its end), nor name a user")
+    try:
+        is_default_port = parts.port == {"https": 443, "http": 80}[parts.scheme]
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: provider.issuer names a port that there is not") from error
+    if is_default_port or not issuer.isascii() or issuer != issuer.lower() or issuer.endswith(":"):
+        # Browsers write the origin of our forms so, and agents compare it.
+        raise ConfigurationError(
+            f"{path}: provider.issuer must be in lower case (a host's A-label), without the port that https has anyway"
+        )
 
 
 def _section(path: Path, name: str, kind: type[Any], table: object, environment: Mapping[str, str]) -> Any:

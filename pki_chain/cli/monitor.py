@@ -55,7 +55,8 @@ def monitor(
     follow: bool,
     as_json: bool,
 ) -> None:
-    """Tell of certificates that carry this member's names and that it did not expect, and of those that end soon.
+    """Tell of certificates that carry this member's names and that it did not expect, and of those that end soon: of
+    devices, of its CAs, and of those whom these let sign.
 
     Exit code 77 when there was something unexpected.
     """
@@ -98,7 +99,8 @@ def monitor(
 
 
 def _say_ends(watch: NamesWatch, days: int, *, as_json: bool) -> None:
-    for warning in watch.expiring(int(time.time()) + days * _DAY_S):
+    before = int(time.time()) + days * _DAY_S
+    for warning in (*watch.expiring(before), *watch.expiring_authorities(before)):
         _say(warning, as_json=as_json)
 
 

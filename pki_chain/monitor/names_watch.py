@@ -15,6 +15,8 @@ from pki_chain.errors import LedgerUnavailableError, StorageError
 _EUI: Final = re.compile(r"([0-9a-f]{12}|[0-9a-f]{16})\..+")
 _CURSOR: Final = re.compile(r"[0-9]{1,18}")
 _PAGE: Final = 500
+_DELEGATION_S: Final = 7 * 86_400
+"""Delegations for OCSP last a month at most: so long before their end they are told of."""
 
 
 class Reader(Protocol):
@@ -112,6 +114,25 @@ class NamesWatch:
             text = f"{', '.join(names)} ends at {each['not_after']} (seconds since 1970)"
             yield NameWarning("expiring", str(each["sha256"]), names, text, each)
 
+    def expiring_authorities(self, before: int) -> Iterator[NameWarning]:
+        """The member's CAs that end before a time, and what they delegated that ends within a week and has no follower:
+        without it nobody answers about what they issued. Those that were not told of before."""
+        page = self._reader.read_object("/v1/authorities", {"member": self._member})
+        try:
+            now = int(page["block"]["time"])
+            found = [
+                warning
+                for authority in page["authorities"]
+                if authority["state"] == "live"
+                for warning in _ends_of(authority, now, before)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerUnavailableError("A gateway's trust list is not of its form.") from error
+        for warning in found:
+            if warning.sha256 not in self._told:
+                self._told.add(warning.sha256)
+                yield warning
+
     def _judge(self, change: Mapping[str, Any]) -> NameWarning | None:
         if change["kind"] != "published":
             return None
@@ -127,6 +148,19 @@ class NamesWatch:
         else:
             return None
         return NameWarning("unexpected", sha256, ours, text, change)
+
+
+def _ends_of(authority: Mapping[str, Any], now: int, before: int) -> Iterator[NameWarning]:
+    name = f"CA {authority['id']}"
+    if now <= int(authority["trusted_until"]) < before:
+        text = f"{name} ends at {authority['trusted_until']} (seconds since 1970)"
+        yield NameWarning("expiring", str(authority["sha256"]), (), text, authority)
+    for kind in ("ocsp-signing", "crl-signing"):
+        given = [each for each in authority["delegations"] if each["kind"] == kind and not each["withdrawn"]]
+        last = max(given, key=lambda each: int(each["not_after"]), default=None)
+        if last is not None and now <= int(last["not_after"]) < now + _DELEGATION_S:
+            text = f"the last {kind} delegation of {name} ends at {last['not_after']} (seconds since 1970)"
+            yield NameWarning("expiring", str(last["sha256"]), (), text, last)
 
 
 def load_expected(path: Path) -> frozenset[str]:

@@ -13,12 +13,13 @@ import select
 import shutil
 import socket
 import sqlite3
+import ssl
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from pki_chain.status.crl import CrlScope, load_revocation_list
 from pki_chain.status.ocsp_request import NONCE, SHA1
 from pki_chain.status.status_key import StatusKeys
 from pki_chain.x509.certificate import parse_certificate
+from pki_chain.x509.pem import encode_pem
 from tests.bench.figures import MISSING, Figure
 from tests.bench.serving import _cpu_s, _nginx, _wrk
 from tests.index.recorded_ledger import SMALL_CELL
@@ -265,8 +267,10 @@ def _refusal(stage: Stage) -> Iterator[Figure]:
     key = Keystore.open(config.keystore.directory, config.keystore.passphrase_file).load("duty")
     orders = Orders(TypedTexts(config.load_consortium()), key, GatewayClient([stage.gateways[OPERATOR]]))
     times: dict[str, list[float]] = {}
+    everybody = stage.root / "everybody.pem"  # of before the holds: what refuses is the call at the handshake
+    everybody.write_bytes((trusted / "current" / "certificates.pem").read_bytes())
     for path in stage.devices()[:_HOLDS]:
-        for channel in _hold(stage, orders, signers, files, path.read_bytes()):
+        for channel in _hold(stage, orders, signers, files, path):
             times.setdefault(channel.name, []).extend(channel.times)
     for name, found in times.items():
         found.sort()
@@ -279,8 +283,9 @@ def _refusal(stage: Stage) -> Iterator[Figure]:
 
 
 def _hold(
-    stage: Stage, orders: Orders, signers: Sequence[x509.Certificate], files: Path, der: bytes
+    stage: Stage, orders: Orders, signers: Sequence[x509.Certificate], files: Path, path: Path
 ) -> Sequence[_Channel]:
+    der = path.read_bytes()
     certificate = parse_certificate(der)
     address, sha256 = stage.gateways[OPERATOR], certificate.sha256.hex()
     session = requests.Session()
@@ -300,17 +305,13 @@ def _hold(
         return load_revocation_list(content, signers).find(certificate.issuer, certificate.serial_number) is not None
 
     def handshake() -> bool:
-        try:
-            party.check(der)
-        except NotTrustedError as error:
-            return error.reason == "held"
-        return False
+        return _meet(stage, path, party) == "held"
 
     channels = [
         _Channel("REST", rest, []),
         _Channel("OCSP", ocsp, []),
         _Channel("CRL", crl, []),
-        _Channel("check_peer (OCSP with nonce)", handshake, []),
+        _Channel("TLS handshake with check_peer", handshake, []),
         _Channel("bundle sync with stream", lambda: not (files / f"{sha256}.pem").exists(), []),
     ]
     begun = time.monotonic()
@@ -326,6 +327,40 @@ def _hold(
     for each in watching:
         each.join()
     return channels
+
+
+def _meet(stage: Stage, path: Path, party: RelyingParty) -> str:
+    """Mutual TLS between the device at `path` and another; why the other refuses it, "" where it does not."""
+    here, there = socket.socketpair()
+    with here, there:
+        client = threading.Thread(target=_connect, args=(_context(stage, path, ssl.PROTOCOL_TLS_CLIENT), there))
+        client.start()
+        try:
+            own = _context(stage, stage.devices()[-1], ssl.PROTOCOL_TLS_SERVER)
+            with own.wrap_socket(here, server_side=True) as connection:
+                party.check_peer(connection)
+        except NotTrustedError as error:
+            return error.reason
+        finally:
+            here.close()
+            client.join()
+    return ""
+
+
+def _connect(context: ssl.SSLContext, there: socket.socket) -> None:
+    with suppress(OSError), context.wrap_socket(there) as connection:
+        connection.recv(1)
+
+
+def _context(stage: Stage, path: Path, protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    pem = stage.root / f"{path.stem}.chain.pem"
+    pem.write_text(encode_pem("CERTIFICATE", path.read_bytes()), encoding="ascii")
+    context.load_cert_chain(pem, path.with_suffix(".key"))
+    context.load_verify_locations(stage.root / "everybody.pem")
+    return context
 
 
 def _feed(stage: Stage) -> Iterator[Figure]:

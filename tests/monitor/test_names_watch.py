@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from pki_chain.cli import monitor as command
 from pki_chain.errors import LedgerUnavailableError, StorageError
 from pki_chain.monitor.gateway_reader import GatewayReader
 from pki_chain.monitor.names_watch import NamesWatch, Space, load_expected
+from pki_chain.ports import DelegationKind
 from pki_chain.x509.certificate import parse_certificate
 from tests.certificates import REALM
 from tests.gateway.conftest import Gateway
-from tests.index.recorded_ledger import OEM, VENDOR, certificate, certificates
+from tests.index.recorded_ledger import AUTHORITY, OEM, VENDOR, certificate, certificates
+from tests.relying.issuer import publish_root
 
 OURS = [Space("dns", 0, REALM.encode())]
 
@@ -119,6 +122,42 @@ def test_who_follows_hears_of_ends_that_come_near_later(
     done = CliRunner().invoke(command.monitor, arguments)
     assert done.exit_code == 0, done.output
     assert sorted(line.split(": ")[1] for line in done.output.splitlines()) == sorted(map(sha256_of, range(3)))
+
+
+def test_cas_and_delegations_that_end(publishing: Gateway, address: str) -> None:
+    root = publish_root(publishing)
+    watch = NamesWatch(GatewayReader([address]), AUTHORITY, OURS, None, None)
+    publishing.catch_up()
+    assert list(watch.expiring_authorities(root.authority.not_after)) == []
+    (ends,) = watch.expiring_authorities(root.authority.not_after + 1)
+    assert (ends.sha256, ends.text[:5]) == (hashlib.sha256(root.authority.der).hexdigest(), "CA 0x")
+    first = root.delegate(DelegationKind.OCSP_SIGNING, days=5)
+    root.delegate(DelegationKind.CRL_SIGNING, days=20)
+    publishing.catch_up()
+    again = NamesWatch(GatewayReader([address]), AUTHORITY, OURS, None, None)
+    (ends,) = again.expiring_authorities(0)
+    assert (ends.sha256, "ocsp-signing" in ends.text) == (hashlib.sha256(first).hexdigest(), True)
+    assert list(again.expiring_authorities(0)) == []
+    second = root.delegate(DelegationKind.OCSP_SIGNING, days=20)
+    publishing.catch_up()
+    assert list(NamesWatch(GatewayReader([address]), AUTHORITY, OURS, None, None).expiring_authorities(0)) == []
+    root.withdraw_delegation(second)
+    publishing.catch_up()
+    (ends,) = NamesWatch(GatewayReader([address]), AUTHORITY, OURS, None, None).expiring_authorities(0)
+    assert ends.sha256 == hashlib.sha256(first).hexdigest()
+    assert list(NamesWatch(GatewayReader([address]), OEM, OURS, None, None).expiring_authorities(1 << 40)) == []
+    root.withdraw()
+    publishing.catch_up()
+    assert list(NamesWatch(GatewayReader([address]), AUTHORITY, OURS, None, None).expiring_authorities(1 << 40)) == []
+
+
+def test_a_trust_list_that_is_none(publishing: Gateway) -> None:
+    class Odd:
+        def read_object(self, _path: str, _query: dict[str, object]) -> dict[str, Any]:
+            return {"authorities": [{"state": "live"}], "block": {"time": 0}}
+
+    with pytest.raises(LedgerUnavailableError):
+        list(NamesWatch(Odd(), OEM, OURS, None, None).expiring_authorities(1))
 
 
 def test_a_page_that_is_none(publishing: Gateway) -> None:
