@@ -35,7 +35,8 @@ from pki_chain.demo.stage import OPERATOR, VENDOR, Stage, raise_stage
 from pki_chain.demo.steps import make_devices, open_lot
 from pki_chain.gateway.crl_answers import CrlAnswers
 from pki_chain.gateway.freshness import Freshness
-from pki_chain.gateway.ocsp_answers import OcspAnswers, OcspCache
+from pki_chain.gateway.ocsp_answers import OcspAnswers
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.index import schema
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel

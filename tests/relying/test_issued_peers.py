@@ -310,9 +310,12 @@ class Meeting:
         """The device of this name; its port, and what it says next."""
         command = [sys.executable, str(PEER), "listen", "0", *self.files[name], *self.arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().rpartition(" ")[2]), lambda: str(process.stdout.readline()).strip()  # type: ignore[union-attr]
-            process.terminate()
+            said = process.stdout
+            assert said is not None
+            try:
+                yield int(said.readline().rpartition(" ")[2]), lambda: said.readline().strip()
+            finally:
+                process.terminate()
 
 
 def store_device(directory: Path, name: str, own: PrivateKey, *chain: bytes) -> list[str]:
