@@ -163,8 +163,8 @@ interface ITrustList {
     function authority(bytes32 id) external view returns (Authority memory);
     function delegation(bytes32 id) external view returns (Delegation memory);
 
-    /// @notice Whether an authority or a delegation holds at block time: neither it nor any authority above it is
-    /// withdrawn or out of time, and the members of all of them are active.
+    /// @notice Whether an authority or a delegation holds at block time: it has begun, neither it nor any authority above
+    /// it is withdrawn or out of time, and the members of all of them are active.
     function isLive(bytes32 id) external view returns (bool);
 
     /// @notice The first withdrawal among an authority or delegation and the authorities above it.
