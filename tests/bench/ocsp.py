@@ -10,13 +10,15 @@ import base64
 import os
 import secrets
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,12 +33,13 @@ from pki_chain.demo.processes import free_port, wait_until
 from pki_chain.status.status_key import StatusKeys
 from tests.bench import ocsp_server
 from tests.bench.figures import MISSING, Figure
-from tests.bench.relying import Answered, _asked, _beside_openssl, _fill, _openssl, _raw
+from tests.bench.relying import Answered, _ask, _asked, _beside_openssl, _fill, _openssl, _raw
 from tests.bench.serving import _cpu_s, _nginx, _wrk
 
 _CFSSL: str = "github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5"
 _ASKED = 1_000
 _ROUNDS = 3
+_BLOCK_S = 4
 _NONCE = b"0123456789abcdef"
 _SCRIPT = """
 local head = {["Content-Type"] = "application/ocsp-request"}
@@ -79,18 +82,42 @@ def _ours(root: Path, count: int, openssl: Answered | None, cfssl: tuple[float, 
     numbers = [secrets.randbelow(count) for _ in range(_ASKED)]
     command = [sys.executable, "-m", "tests.bench.ocsp_server", str(root)]
     beside_cfssl = "cfssl ocspserve" if cfssl else f"cfssl: {MISSING}"
-    with _server(command) as (pid, port):
+    with _server(command) as (pid, port), _blocks(root / ocsp_server.DATABASE):
         of = f"of {count:,} certificates"
         ours = _raw(port, pid, lambda: _asked(secrets.choice(numbers), secrets.token_bytes(16)))
         yield from _beside_openssl(of, ours, openssl)
         for what, nonce in (("with nonce", _NONCE), ("kept", None)):
             script = _script(root, "/ocsp", [_asked(number, nonce) for number in numbers], is_nonced=nonce is not None)
             rate, cpu = _driven(pid, port, script)
+            _ask(port, [_asked(numbers[0], nonce)])  # still an answer, and no tryLater
             beside = cfssl if nonce is None else None
             name = beside_cfssl if nonce is None else ""
             aim = "cfssl" if nonce is None else ""
             yield Figure("ocsp", f"{what}, 32 connections, {of}", rate, "/s", aim, beside and beside[0], name)
             yield Figure("ocsp", f"CPU, {what}, 32 connections, {of}", cpu, "ms", "", beside and beside[1], name)
+
+
+@contextmanager
+def _blocks(database: Path) -> Iterator[None]:
+    """A block every few seconds, as from a ledger: about an old one a gateway says nothing."""
+    ended = threading.Event()
+
+    def mine() -> None:
+        while True:
+            with closing(sqlite3.connect(database)) as connection, connection:
+                connection.execute(
+                    "UPDATE head SET number = number + 1, hash = randomblob(32), time = ?", (int(time.time()),)
+                )
+            if ended.wait(_BLOCK_S):
+                return
+
+    mining = threading.Thread(target=mine)
+    mining.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        mining.join()
 
 
 def _driven(pid: int, port: int, script: Path) -> tuple[float, float]:

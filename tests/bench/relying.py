@@ -62,6 +62,7 @@ _HOLDS = 40
 _RAW_REQUESTS = 3_000
 _RAW_ROUNDS = 3
 _AT_ONCE = (1, 8)
+_SUCCESSFUL = encoding.enumerated(0)
 _FOLLOWERS = 1_000
 _MILLION = 1_000_000
 _REVOKED = 20_000
@@ -188,6 +189,7 @@ def _ask(port: int, bodies: Sequence[bytes]) -> None:
             while part := connection.recv(65_536):
                 answer += part
             assert answer.split(b" ", 2)[1] == b"200", answer[:200]
+            assert _SUCCESSFUL in answer.partition(b"\r\n\r\n")[2][:8], "the responder refuses to answer"
 
 
 def _openssl(root: Path, der: bytes) -> Answered | None:
