@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -145,15 +146,19 @@ def _encode_entries(entries: Sequence[CrlEntry]) -> Iterable[bytes]:
 
 
 def _encode_entry(entry: CrlEntry, name: bytes = b"") -> bytes:
-    reason = b""
-    if entry.reason != _UNSPECIFIED:
-        reason = encoding.extension(_REASON_CODE, encoding.enumerated(entry.reason))
-    extensions = reason + name
+    extensions = _encode_reason(entry.reason) + name
     return encoding.sequence(
         encoding.integer(entry.serial_number),
         encoding.time(entry.since),
         encoding.sequence(extensions) if extensions else b"",
     )
+
+
+@lru_cache
+def _encode_reason(reason: int) -> bytes:
+    if reason == _UNSPECIFIED:  # which is said by saying nothing (RFC 5280 §5.3.1)
+        return b""
+    return encoding.extension(_REASON_CODE, encoding.enumerated(reason))
 
 
 def _encode_point(names: Sequence[str], flags: bytes = b"") -> bytes:
