@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Flask
 
+from pki_chain.config import GatewaySection
 from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.front import Front
 from pki_chain.gateway.http_process import serve_application
@@ -40,4 +41,4 @@ def create() -> Front:
 
 if __name__ == "__main__":
     os.environ[_ROOT] = sys.argv[1]
-    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), 1)
+    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), GatewaySection().workers)

@@ -490,6 +490,19 @@ def test_an_app_is_on_the_person_s_page_once_however_often_it_was_logged_in_to(
     assert "Corner Shop" not in account(other, app.issuer)[0], "what has run out is no permission"
 
 
+def test_what_has_run_out_is_not_on_the_person_s_page(
+    provider: Provider, told_app: RelyingParty, soft: SoftAgent, clock: TestClock
+) -> None:
+    log_in(told_app, soft, Browser(user_agent="Mozilla/5.0 (Windows NT 10.0) Chrome/140.0"))
+    clock.ahead_s += provider.config.login.session_s + 1
+    assert soft.enrol(label="the new one").status == 201, "the old one's time is over"
+    browser = Browser()
+    log_in(told_app, soft, browser)
+    text, _ = account(browser, told_app.issuer)
+    assert ("Firefox on Linux" in text, "Chrome on Windows" in text) == (True, False)
+    assert ("the new one" in text, "a test" in text) == (True, False)
+
+
 def test_the_person_s_page_is_for_a_login_on_the_same_machine(
     provider: Provider, told_app: RelyingParty, soft: SoftAgent, browser: Browser
 ) -> None:

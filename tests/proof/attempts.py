@@ -243,6 +243,19 @@ REFUSED: dict[str, tuple[Refusal, Attempt]] = {
             ),
         ),
     ),
+    **{
+        f"step to a set that {what}": (
+            Refusal.BAD_SEALER_SET,
+            attempt(replace(LATER, steps=(LEDGER.contract_step(to),))),
+        )
+        for what, to in {
+            "is empty": (),
+            "has a sealer twice": (*FIRST_SEALERS, FIRST_SEALERS[1]),
+            "has the zero address": (*FIRST_SEALERS, bytes(20)),
+            "has what is no address": (*FIRST_SEALERS, b"\x01" * 21),
+            "is too large": [number.to_bytes(20) for number in range(1, 257)],
+        }.items()
+    },
     "headers with a gap": (
         Refusal.HEADER_NOT_NEXT,
         attempt(
