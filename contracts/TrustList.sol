@@ -199,11 +199,10 @@ contract TrustList is ITrustList, TypedDomain {
         if (facts.notBefore > block.timestamp || until < block.timestamp || until > facts.notAfter) {
             revert TrustListBadTime(until);
         }
-        _takeName(facts, made.parent);
+        made.trustedFrom = _takeName(facts, made.parent);
         made.member = member;
         made.scope = scope;
         made.keyKind = facts.keyKind;
-        made.trustedFrom = uint40(block.timestamp);
         made.trustedUntil = uint40(until);
         made.subjectHash = facts.subjectHash;
         made.keyIdentifierHash = facts.keyIdentifierHash;
@@ -227,7 +226,10 @@ contract TrustList is ITrustList, TypedDomain {
 
     /// @dev A name and key identifier are those of one authority that is trusted. Only who vouches for that one may put a
     /// newer certificate of the same key in its place: a CA's name and key are public.
-    function _takeName(AuthorityFacts memory facts, bytes32 parent) private {
+    /// @return from The first second in which it issues. One that takes another's place waits for the next: so a time says
+    /// whose a certificate is, whatever the order within a block.
+    function _takeName(AuthorityFacts memory facts, bytes32 parent) private returns (uint40 from) {
+        from = uint40(block.timestamp);
         bytes32 name = Hashes.efficientKeccak256(facts.subjectHash, facts.keyIdentifierHash);
         bytes32 holder = _issuers[name];
         if (holder != 0 && _isTrusted(holder)) {
@@ -236,6 +238,7 @@ contract TrustList is ITrustList, TypedDomain {
                 held.spkiHash == facts.spkiHash && _authorities[held.parent].member == _authorities[parent].member;
             if (!isRenewal) revert TrustListIssuerTaken(holder);
         }
+        if (holder != 0) _authorities[holder].replacedAt = ++from;
         _issuers[name] = facts.id;
     }
 
@@ -279,7 +282,7 @@ contract TrustList is ITrustList, TypedDomain {
     }
 
     function _isLive(bytes32 id) private view returns (bool) {
-        if (!_isTrusted(id)) return false;
+        if (!_isTrusted(id) || block.timestamp < _authorities[id].trustedFrom) return false;
         for (; id != 0; id = _authorities[id].parent) {
             if (!CONSORTIUM.isActive(_authorities[id].member)) return false;
         }

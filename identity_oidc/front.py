@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from identity_oidc.exchange import Exchange, RequestScope, environ_of, receive_body
 from identity_oidc.streams import WATCHED, WaitingStreams
 from identity_oidc.workplace import Answer, Answering, Workplace
-from tally_service.rsgi import Exchange, RequestScope, environ_of, receive_body
 from tally_service.wsgi import BodyError
 
 if TYPE_CHECKING:

@@ -45,18 +45,25 @@ def sign_record(key: ec.EllipticCurvePrivateKey, record: Mapping[str, Any]) -> s
     return f"{text}.{base64url.encode(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
-def register(provider: Provider, registration: Mapping[str, Any], record: str) -> Registered:
-    """Keep an app, or its new version: the secret of before stays. Raises `InputError`."""
+def register(
+    provider: Provider, registration: Mapping[str, Any], record: str, *, new_secret: bool = False
+) -> Registered:
+    """Keep an app, or its new version. The secret of before stays, unless a new one is asked for.
+
+    Raises `InputError`.
+    """
     client = Client.parse(registration, record)
     verify_record(provider, client)
     if client.may_refresh and not client.grant_days:
         raise InputError("may_refresh needs grant_days: a permission for one login only leaves nothing to refresh")
     needs_secret = client.token_endpoint_auth_method.startswith("client_secret")
+    if new_secret and not needs_secret:
+        raise InputError(f"an app that authenticates by {client.token_endpoint_auth_method} has no secret")
     now = provider.now()
     with provider.database.writing() as connection:
         known = connection.execute(select(CLIENTS.c.secret_hash).where(CLIENTS.c.client_id == client.client_id)).first()
-        secret = secrets.token_urlsafe(32) if needs_secret and (known is None or known.secret_hash is None) else None
-        kept = known.secret_hash if known is not None and needs_secret else None
+        kept = known.secret_hash if known is not None and needs_secret and not new_secret else None
+        secret = secrets.token_urlsafe(32) if needs_secret and kept is None else None
         values = {
             "registration": dict(registration),
             "record": record,

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from identity_oidc.errors import ProviderError
-from tally_service.rsgi import Exchange, Headers, Transport
+from identity_oidc.exchange import Exchange, Transport
+from tally_service.rsgi import Headers
 
 Look = Callable[[Collection[str]], Mapping[str, str]]
 """Of these challenges the news that there are. Raises `ProviderError`."""

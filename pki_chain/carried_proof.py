@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pki_chain.errors import StorageError, TallyError
-from pki_chain.ports import Status
+from pki_chain.ports import Status, TrustScope
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.proof import MAX_PROOF_BYTES, parse_proof
 from pki_chain.proof.trust import MAX_TRUST_BYTES, parse_trust
@@ -63,9 +63,11 @@ class ProofFolder:
         self._verifier = self._load_verifier()
 
     def certificates(self, now: float) -> dict[bytes, int]:
-        """DER of those that are proven valid, and the block of each proof. Raises as at the start."""
+        """DER of the self-signed ones that are proven valid, and the block of each proof: to be listed one by one. What
+        a CA issued is met by its CA. Raises as at the start."""
         self._look(now)
-        return {each.der: proven.block_number for each, proven in self._current(now) if proven.is_good}
+        found = [(each.der, proven) for each, proven in self._current(now) if not proven.authorities]
+        return {der: proven.block_number for der, proven in found if proven.is_good}
 
     def status(self, certificate: Certificate, now: float) -> KnownStatus:
         """As a source of `RelyingParty`. Raises `SourceUnavailableError` where the folder proves nothing of it."""
@@ -80,7 +82,8 @@ class ProofFolder:
         state = "valid" if newest.is_good else "unknown"
         if newest.status.state in {Status.HELD, Status.REVOKED}:
             state = newest.status.state.name.lower()
-        return KnownStatus(state, newest.block_time, newest.block_time + self._max_age_s)
+        is_for_tls = TrustScope.TLS in newest.scope
+        return KnownStatus(state, newest.block_time, newest.block_time + self._max_age_s, is_for_tls)
 
     def _current(self, now: float) -> Iterator[tuple[_Carried, ProvenStatus]]:
         for each in self._carried.values():

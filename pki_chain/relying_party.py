@@ -26,11 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki_chain.errors import InputError, RefusedError
-from pki_chain.ports import Status
+from pki_chain.ports import Status, TrustScope
 from pki_chain.proof.errors import ProofRefusedError
 from pki_chain.proof.proof import parse_proof
-from pki_chain.proof.registry_state import Identity
-from pki_chain.proof.verifier import Verifier
+from pki_chain.proof.verifier import Verifier, identify
 from pki_chain.status.answer_signer import find_issuer, is_signed_by, is_signed_for
 from pki_chain.status.ocsp import read_cert_hash
 from pki_chain.x509.certificate import Certificate, parse_certificate
@@ -64,11 +63,13 @@ class SourceUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KnownStatus:
-    """What a source vouches for. `state` is valid, held, revoked or unknown; times are seconds since 1970."""
+    """What a source vouches for. `state` is valid, held, revoked or unknown; times are seconds since 1970; `is_for_tls`
+    is False where it is known that the CA which issued it is not trusted for TLS."""
 
     state: str
     this_update: float
     next_update: float
+    is_for_tls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Verdict:
     certificate: Certificate
     known_at: float
     known_until: float
+    is_for_tls: bool = True
 
 
 class StatusSource(Protocol):
@@ -187,7 +189,7 @@ class ProofSource:
 
     def status(self, certificate: Certificate, now: float) -> KnownStatus:
         """Fetch and verify a proof of presence or absence. Raises `SourceUnavailableError`."""
-        identity = Identity(certificate.spki_hash, certificate.tbs_hash)
+        identity = identify(certificate.der)
         query = f"spki={certificate.spki_hash.hex()}&tbs={certificate.tbs_hash.hex()}"
         url = f"{self._url}{certificate.sha256.hex()}/proof?{query}"
         content = self._client.ask("GET", url, {"Accept": "application/cbor"}, None)
@@ -198,7 +200,8 @@ class ProofSource:
         state = "valid" if proven.is_good else "unknown"
         if proven.status.state in {Status.HELD, Status.REVOKED}:
             state = proven.status.state.name.lower()
-        return KnownStatus(state, proven.block_time, proven.block_time + self._max_age_s)
+        is_for_tls = TrustScope.TLS in proven.scope
+        return KnownStatus(state, proven.block_time, proven.block_time + self._max_age_s, is_for_tls)
 
 
 class _Client:
@@ -294,6 +297,8 @@ class RelyingParty:
         purposes, wanted = verdict.certificate.extensions.key_purposes, _PURPOSE_OF_PEER[connection.server_side]
         if purposes and wanted not in purposes:
             raise NotTrustedError("purpose", "The peer's certificate is not for this side of TLS. It needs another.")
+        if not verdict.is_for_tls:
+            raise NotTrustedError("purpose", "The peer's certificate is of a CA that is not for TLS. It needs another.")
         return verdict
 
     def forget(self, sha256: bytes | None = None) -> None:
@@ -315,7 +320,7 @@ class RelyingParty:
             if status.state != "valid":
                 raise NotTrustedError(status.state, f"The ledger's answer about the peer is {status.state}. Refuse it.")
             until = min(now + self._max_age_s, status.next_update)
-            return Verdict(certificate, now, until)
+            return Verdict(certificate, now, until, status.is_for_tls)
         raise NotTrustedError(
             "unavailable",
             "Nobody could say whether the peer's certificate is valid, so it is refused. Look after the gateways.",

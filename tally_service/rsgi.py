@@ -1,41 +1,47 @@
-"""Requests of granian's own interface (RSGI 1.x): as PEP 3333 has them, with their bodies in bounds of size and time.
+"""From RSGI to a WSGI application, as `wsgi` does it from ASGI: bodies are awaited without a thread, within bounds.
 
-It costs less than ASGI: an answer is one call, and a request without a body waits for nothing. Source: granian,
-docs/spec/RSGI.md.
+The server hands over a request as one object and takes an answer in one call, at half of what ASGI's messages cost.
+A body needs a Content-Length: the server's RSGI does not tell a chunked body that broke off from a whole one, and
+would hold one without end in memory. Source: RSGI 1.6 (granian); RFC 9110 §15.5.12.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-import sys
-from collections.abc import Awaitable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, Protocol
 
-from tally_service.wsgi import BodyError
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # public, says its manual
+
+from tally_service import wsgi
+from tally_service.wsgi import Answer, BodyError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Headers = list[tuple[str, str]]
-_HEADERS_KEPT = 512
+
+_LONGEST_LENGTH: Final = 12
+"""Digits of a Content-Length that need no further thought."""
 
 
 class RequestHeaders(Protocol):
-    """Names in lower case. What has other characters than ASCII is not among them."""
-
-    def items(self) -> Sequence[tuple[str, str]]: ...
+    """Names are in lower case; what is not visible ASCII does not come."""
 
     def get(self, key: str, default: str | None = None) -> str | None: ...
 
+    def get_all(self, key: str) -> list[str]: ...
 
-class RequestScope(Protocol):
-    """What is asked; `path` is decoded, `client` an address with its port."""
+    def items(self) -> list[tuple[str, str]]: ...
+
+
+class Scope(Protocol):
+    """A request. `path` is decoded; `client` and `server` are address and port in one text."""
 
     proto: str
     http_version: str
     client: str
+    server: str
     scheme: str
     method: str
     path: str
@@ -45,87 +51,105 @@ class RequestScope(Protocol):
     def headers(self) -> RequestHeaders: ...
 
 
-class Transport(Protocol):
-    """An answer that comes in parts. Raises `RSGIProtocolClosed` once nobody takes them any more."""
+class HttpProtocol(Protocol):
+    """Gives the body and takes the answer."""
 
-    async def send_bytes(self, data: bytes) -> None: ...
-
-
-class Exchange(Protocol):
-    """The other end: gives the body, and takes one answer."""
-
-    async def __call__(self) -> bytes: ...
-
-    def client_disconnect(self) -> Awaitable[None]: ...
+    def __call__(self) -> Awaitable[bytes]: ...
 
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
 
-    def response_stream(self, status: int, headers: Headers) -> Transport: ...
+
+class Deadlines:
+    """Cuts off tasks of one event loop that wait for too long: one timer for all, in place of one for each."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._ends: dict[asyncio.Task[object], float] = {}
+        self._missed: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> asyncio.Task[object]:
+        """From now on the running task has its time. What comes back is for `end`, which must follow."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("no task is running")
+        loop = task.get_loop()
+        self._ends[task] = loop.time() + self._timeout_s
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout_s, self._cut_off, loop)
+        return task
+
+    def end(self, task: asyncio.Task[object]) -> bool:
+        """Whether the task was cut off: then its `CancelledError` is ours, and goes no further."""
+        if self._ends.pop(task, None) is not None:
+            return False
+        self._missed.discard(task)
+        task.uncancel()
+        return True
+
+    def _cut_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for task, ends in [*self._ends.items()]:  # in the order of their ends
+            if ends > now:
+                self._timer = loop.call_at(ends, self._cut_off, loop)
+                return
+            del self._ends[task]
+            self._missed.add(task)
+            task.cancel()
 
 
-def environ_of(scope: RequestScope, body: bytes) -> WSGIEnvironment:
-    """A request as PEP 3333 has it. Header names with `_` are dropped: they would pass for others with `-`."""
-    path = scope.path
-    environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]") or "unknown",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.scheme,
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "CONTENT_LENGTH": str(len(body)),
-    }
-    for name, value in scope.headers.items():
-        key = _key(name)
-        if key is None:
-            continue
-        if key in environ:
-            mark = "; " if name == "cookie" else ","
-            environ[key] = f"{environ[key]}{mark}{value}"
-        else:
-            environ[key] = value
-    return environ
+def address_of(place: str) -> str:
+    """The address of "address:port"; "unknown" where there is none."""
+    address = place.rpartition(":")[0]
+    return address.removeprefix("[").removesuffix("]") or "unknown"
 
 
-async def receive_body(headers: RequestHeaders, exchange: Exchange, most_bytes: int, timeout_s: float) -> bytes:
-    """The whole body, of a length that is told before it. Raises `BodyError`.
-
-    Granian does not tell the end of a body in chunks from a connection that broke off: those are not taken (411).
-    Source: RFC 9112 §6.3, §8.
-    """
-    if headers.get("transfer-encoding") is not None:
-        raise BodyError(411)
+async def receive_body(scope: Scope, protocol: HttpProtocol, most_bytes: int, deadlines: Deadlines) -> bytes:
+    """The whole body. Raises `BodyError`; too long a body, or one of unknown length (411), is not read at all."""
+    headers = scope.headers
     length = headers.get("content-length")
-    if length is None or length == "0":
-        return b""
-    if not (length.isascii() and length.isdecimal()):
-        raise BodyError(400)
-    if len(length) > len(str(most_bytes)) or int(length) > most_bytes:
+    if length is None:
+        if headers.get("transfer-encoding") is None:
+            return b""
+        raise BodyError(411)
+    if len(length) > _LONGEST_LENGTH or int(length) > most_bytes:
         raise BodyError(413)
+    task = deadlines.begin()
     try:
-        async with asyncio.timeout(timeout_s):
-            body = await exchange()
-    except TimeoutError:
-        raise BodyError(408) from None
-    except RuntimeError:  # granian's word for a connection that broke off
+        body = await protocol()
+    except asyncio.CancelledError:
+        if deadlines.end(task):
+            raise BodyError(408) from None
+        raise
+    except (ProtocolClosed, ProtocolError):
+        deadlines.end(task)
         raise BodyError(400) from None
-    if len(body) != int(length):
-        raise BodyError(400)
+    if deadlines.end(task):
+        raise BodyError(408)
     return body
 
 
-@lru_cache(maxsize=_HEADERS_KEPT)
-def _key(name: str) -> str | None:
-    if "_" in name or name in {"content-length", "transfer-encoding"}:
-        return None
-    key = name.upper().replace("-", "_")
-    return key if name == "content-type" else f"HTTP_{key}"
+def environ_of(scope: Scope, body: bytes, client: str) -> WSGIEnvironment:
+    """A request as PEP 3333 has it, from this client's address."""
+    address, _, port = scope.server.rpartition(":")
+    return wsgi.environ_of(
+        {
+            "method": scope.method,
+            "path": scope.path,
+            "query_string": scope.query_string.encode("latin-1"),
+            "http_version": scope.http_version,
+            "scheme": scope.scheme,
+            "server": (address or "localhost", port or "80"),
+            "client": (client, 0),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
+        },
+        body,
+    )
+
+
+def send_answer(protocol: HttpProtocol, answer: Answer) -> None:
+    """A whole answer."""
+    status, headers, content = answer
+    decoded = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    protocol.response_bytes(status, decoded, content)

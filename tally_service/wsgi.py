@@ -24,8 +24,7 @@ Answer = tuple[int, Headers, bytes]
 
 
 class BodyError(Exception):
-    """A body that is not taken; `status` of HTTP is 400 (cut off), 408 (too slow), 411 (of unknown length) or 413
-    (too large)."""
+    """A body that is not taken; `status` of HTTP is 400 (cut off), 408 (too slow) or 413 (too large)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)

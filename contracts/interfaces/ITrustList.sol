@@ -22,9 +22,13 @@ interface ITrustList {
     /// @param scope bits: IKE 1, TLS 2, slice 4
     /// @param pathLength how many CAs may stand below it on one path
     /// @param depth how many stand above it: 0 for a root
+    /// @param trustedFrom the first second in which it issues: that of its publication, or the one after where it took
+    /// another's place
     /// @param trustedUntil the last second; no certificate below it lives longer
     /// @param withdrawnAt 0 while it is not withdrawn itself; withdrawal is final
     /// @param reason of the withdrawal, RFC 5280 §5.3.1
+    /// @param replacedAt the first second in which another issues under its name and key identifier; 0 while it does
+    /// itself. What was submitted from `trustedFrom` on and before that second is its own: proofs are judged by it.
     /// @param parent 0 for a root
     /// @param subjectHash keccak256 of the DER of the subject Name
     /// @param keyIdentifierHash keccak256 of the octets of subjectKeyIdentifier
@@ -40,6 +44,7 @@ interface ITrustList {
         uint40 trustedUntil;
         uint40 withdrawnAt;
         uint8 reason;
+        uint40 replacedAt;
         bytes32 parent;
         bytes32 subjectHash;
         bytes32 keyIdentifierHash;
@@ -158,8 +163,8 @@ interface ITrustList {
     function authority(bytes32 id) external view returns (Authority memory);
     function delegation(bytes32 id) external view returns (Delegation memory);
 
-    /// @notice Whether an authority or a delegation holds at block time: neither it nor any authority above it is
-    /// withdrawn or out of time, and the members of all of them are active.
+    /// @notice Whether an authority or a delegation holds at block time: it has begun, neither it nor any authority above
+    /// it is withdrawn or out of time, and the members of all of them are active.
     function isLive(bytes32 id) external view returns (bool);
 
     /// @notice The first withdrawal among an authority or delegation and the authorities above it.

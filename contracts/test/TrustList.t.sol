@@ -177,6 +177,7 @@ contract TrustListTest is TrustTest {
         check(issuer.keyKind == ITrustList.KeyKind.Rsa && issuer.key.length == 256, "modulus");
         withdraw(issuer.authority, 4, AUTHORITY);
         trust(abi.encode(AUTHORITY, RsaAuthority.LARGE_ROOT, IKE, until));
+        pass(1);
         issuer = trustList.issuerOf(keccak256(nameOf("North Trust RSA")), keccak256("rsa root............"));
         check(issuer.isLive && issuer.key.length == 512, "larger modulus");
     }
@@ -393,6 +394,13 @@ contract TrustListTest is TrustTest {
         publish(Build.buildBy(ROOT_KEY, made));
         ITrustList.Issuer memory issuer = trustList.issuerOf(keccak256(made.subject), keccak256(kid("issuing")));
         check(issuer.authority == idOfDraft(made), "the newer one issues");
+        check(!issuer.isLive && !trustList.isLive(idOfDraft(made)), "from the next second on");
+        ITrustList.Authority memory newer = trustList.authority(idOfDraft(made));
+        check(newer.trustedFrom == now_ + 1 && newer.replacedAt == 0, "as it says");
+        check(trustList.authority(id).replacedAt == now_ + 1, "until then the older one issued");
+        pass(1);
+        issuer = trustList.issuerOf(keccak256(made.subject), keccak256(kid("issuing")));
+        check(issuer.isLive, "begun");
         check(trustList.isLive(id), "and the older one is as it was");
     }
 
@@ -668,7 +676,12 @@ contract TrustListTest is TrustTest {
         check(stored(place + 2) == uint256(keccak256(issuingDraft().subject)), "name");
         check(stored(place + 3) == uint256(keccak256(kid("issuing"))), "key identifier");
         check(stored(place + 4) == uint256(sha256(issuingDraft().spki)), "key");
+        pass(60);
         ok(address(trustList), publishCall(renewed(), AUTHORITY, IKE, issuingUntil(), AUTHORITY));
+        word = stored(place);
+        check(uint40(word >> 128) == now_ - 60 && uint8(word >> 168) == 4, "withdrawal stays");
+        check(uint40(word >> 176) == now_ + 1 && word >> 216 == 0, "replaced");
+        pass(1);
         Draft memory made = ocspDraft();
         ok(address(trustList), delegateCall(Build.buildBy(ISSUING_KEY, made)));
         word = stored(uint256(keccak256(abi.encode(idOfDraft(made), uint256(1)))));

@@ -11,6 +11,10 @@ import (
 type oneCase struct {
 	Name, Kind              string
 	SPKI, TBS, Proof, Trust string
+	Issuer                  *struct {
+		Name, KeyIdentifier string
+		Scope               uint64
+	}
 	Now, MaxAge, LeastBlock int64
 	Unsafe                  bool
 	Header, Mode            string
@@ -66,7 +70,11 @@ func (c oneCase) carryOut() (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	proven, err := trust.Verify(proof, Identity{unhex(c.SPKI), unhex(c.TBS)}, c.Now, c.MaxAge, uint64(c.LeastBlock), c.Unsafe)
+	id := Identity{SPKI: unhex(c.SPKI), TBS: unhex(c.TBS)}
+	if c.Issuer != nil {
+		id.Issuer = &NamedIssuer{unhex(c.Issuer.Name), unhex(c.Issuer.KeyIdentifier), c.Issuer.Scope}
+	}
+	proven, err := trust.Verify(proof, id, c.Now, c.MaxAge, uint64(c.LeastBlock), c.Unsafe)
 	if err != nil {
 		return "", err
 	}

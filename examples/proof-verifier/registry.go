@@ -12,7 +12,12 @@ type facts struct {
 	keyReason, keyBlockedAt             uint64
 	accepted, rejected                  bool
 	submittedAt, windowEnd, decidedAt   uint64
+	issuerReason, issuerWithdrawnAt     uint64
+	issuerScope                         uint64
 }
+
+// word is a proven word of a contract's storage.
+type word func(slot *big.Int) *big.Int
 
 // Status is the answer of statusOf at a block.
 type Status struct {
@@ -33,21 +38,44 @@ func bits(word *big.Int, first, count uint) uint64 {
 	return part.And(part, new(big.Int).SetUint64(1<<count-1)).Uint64()
 }
 
-// proveFacts goes Directory, registry, certificate, key, batch; nil: the ledger does not know the certificate.
-func proveFacts(stateRoot []byte, terms *Terms, id Identity, nodes *nodeList) *facts {
-	directory := proveContract(stateRoot, terms.directory, terms.directoryCode, nodes)
-	entry := mappingSlot(keccak([]byte("CertificateRegistry")), 0)
+// proveFacts goes Directory, registry, certificate, key, batch, and Directory, trust list, CAs where the answer depends
+// on them; nil: the ledger does not know the certificate.
+func proveFacts(stateRoot []byte, terms *Terms, id Identity, authorities [][]byte, nodes *nodeList) *facts {
+	found := readFacts(id, proveNamed(stateRoot, terms, "CertificateRegistry", nodes))
+	if found == nil || !found.dependsOnIssuer() {
+		if len(authorities) != 0 {
+			refuse("spare-authority", "the proof names a CA on which nothing depends")
+		}
+		if found != nil {
+			found.issuerScope = 7 // no CA bounds it
+		}
+		return found
+	}
+	word := proveNamed(stateRoot, terms, "TrustList", nodes)
+	proveIssuer(authorities, id.Issuer, found, word)
+	return found
+}
+
+// proveNamed reads the storage of a contract that the Directory names.
+func proveNamed(stateRoot []byte, terms *Terms, name string, nodes *nodeList) word {
+	directory := proveContract(stateRoot, terms.directory, terms.codes["Directory"], nodes)
+	entry := mappingSlot(keccak([]byte(name)), 0)
 	location := proveWord(directory.storageRoot, entry, nodes)
 	code := proveWord(directory.storageRoot, plus(entry, 1), nodes)
-	if location.Sign() == 0 || location.BitLen() > 160 || !bytes.Equal(word32(code), terms.registryCode) {
-		refuse("hostile-directory", "the Directory names no registry, or one of other code than the trust file pins")
+	if location.Sign() == 0 || location.BitLen() > 160 || !bytes.Equal(word32(code), terms.codes[name]) {
+		refuse("hostile-directory", "the Directory names no %s, or one of other code than the trust file pins", name)
 	}
-	registry := proveContract(stateRoot, location.FillBytes(make([]byte, 20)), terms.registryCode, nodes)
-	return readFacts(id, func(slot *big.Int) *big.Int { return proveWord(registry.storageRoot, slot, nodes) })
+	found := proveContract(stateRoot, location.FillBytes(make([]byte, 20)), terms.codes[name], nodes)
+	return func(slot *big.Int) *big.Int { return proveWord(found.storageRoot, slot, nodes) }
+}
+
+// dependsOnIssuer: the withdrawal of a CA comes after all else that ends a certificate.
+func (f *facts) dependsOnIssuer() bool {
+	return f.flags&16 != 0 && f.accepted && f.state != 5 && f.keyBlockedAt == 0
 }
 
 // readFacts reads no word that cannot matter.
-func readFacts(id Identity, word func(*big.Int) *big.Int) *facts {
+func readFacts(id Identity, word word) *facts {
 	slot := word(mappingSlot(id.Certificate(), 0))
 	if slot.Sign() == 0 {
 		return nil
@@ -56,7 +84,7 @@ func readFacts(id Identity, word func(*big.Int) *big.Int) *facts {
 		state: bits(slot, 0, 4), flags: bits(slot, 8, 8), reason: bits(slot, 32, 8), notAfter: bits(slot, 144, 40),
 		changedAt: bits(slot, 184, 40), emergencyUntil: bits(slot, 224, 24) * 3600,
 	}
-	if (found.state != 1 && found.state != 4 && found.state != 5) || slot.BitLen() > 248 || found.flags&^7 != 0 {
+	if (found.state != 1 && found.state != 4 && found.state != 5) || slot.BitLen() > 248 || found.flags&^23 != 0 {
 		refuse("unknown-record", "the certificate's word has a state or a flag that this program does not know")
 	}
 	if found.state == 5 {
@@ -100,6 +128,8 @@ func judge(f *facts, now uint64) Status {
 		return answer("lapsed", 0, f.windowEnd)
 	case !f.accepted:
 		return answer("submitted", 0, f.submittedAt)
+	case f.issuerWithdrawnAt != 0 && f.issuerWithdrawnAt <= f.notAfter:
+		return answer("revoked", f.issuerReason, f.issuerWithdrawnAt)
 	case now > f.notAfter:
 		return answer("expired", 0, f.notAfter)
 	case f.state == 4:

@@ -12,8 +12,7 @@ type Terms struct {
 	chainID                int64
 	salt                   []byte
 	directory              []byte
-	directoryCode          []byte
-	registryCode           []byte
+	codes                  map[string][]byte
 	sealing                sealing
 	ageBoundS, governanceS int64
 	administrators         map[string]int64
@@ -62,18 +61,21 @@ func ParseTrust(content []byte) (trust *Trust, err error) {
 }
 
 func parseTerms(document form) Terms {
-	hashes := document.inner("code_hashes", "Directory", "CertificateRegistry")
+	pinned := []string{"Directory", "CertificateRegistry", "TrustList"}
+	hashes := document.inner("code_hashes", pinned...)
 	terms := Terms{
 		chainID:        document.integer("chain_id", 1, 1<<63-1),
 		salt:           document.octets("salt", 32, 0),
 		directory:      document.octets("directory", 20, 0),
-		directoryCode:  hashes.octets("Directory", 32, 0),
-		registryCode:   hashes.octets("CertificateRegistry", 32, 0),
+		codes:          map[string][]byte{},
 		sealing:        parseSealing(document),
 		ageBoundS:      document.integer("age_bound_s", 1, 86400),
 		governanceS:    document.integer("governance_window_s", 1, 365*86400),
 		administrators: map[string]int64{},
 		threshold:      document.integer("threshold", 1, 255),
+	}
+	for _, name := range pinned {
+		terms.codes[name] = hashes.octets(name, 32, 0)
 	}
 	listed := document.innerList("administrators", 4096, "account", "member")
 	for _, each := range listed {

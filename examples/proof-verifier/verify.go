@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"math/big"
 )
 
-// Identity is what a certificate is on the ledger: SHA-256 of its SubjectPublicKeyInfo and TBSCertificate.
-type Identity struct{ SPKI, TBS []byte }
+// Identity is what a certificate is on the ledger: SHA-256 of its SubjectPublicKeyInfo and TBSCertificate; and the issuer
+// that it names, where that is another.
+type Identity struct {
+	SPKI, TBS []byte
+	Issuer    *NamedIssuer
+}
 
 // Certificate is the id.
 func (i Identity) Certificate() []byte { return keccak(i.SPKI, i.TBS) }
@@ -20,7 +25,7 @@ func Identify(der []byte) (Identity, error) {
 		return Identity{}, err
 	}
 	spki, tbs := sha256.Sum256(parsed.RawSubjectPublicKeyInfo), sha256.Sum256(parsed.RawTBSCertificate)
-	return Identity{spki[:], tbs[:]}, nil
+	return Identity{spki[:], tbs[:], issuerOf(parsed)}, nil
 }
 
 type step struct {
@@ -34,7 +39,7 @@ type Proof struct {
 	certificate, blockHash, header []byte
 	sealed                         bool
 	steps                          []step
-	nodes                          [][]byte
+	nodes, authorities             [][]byte
 }
 
 // ParseProof reads JSON, which begins with a brace, or CBOR.
@@ -49,7 +54,7 @@ func ParseProof(content []byte) (proof *Proof, err error) {
 	if hexadecimal {
 		parse = parseJSON
 	}
-	names := []string{"format", "chain_id", "certificate", "sealed", "block_hash", "header", "steps", "nodes"}
+	names := []string{"format", "chain_id", "certificate", "sealed", "block_hash", "header", "steps", "authorities", "nodes"}
 	found := newForm(parse(content, code), names, code, hexadecimal)
 	if found.text("format") != "tiger-tally-proof-1" {
 		refuse(code, "format must be tiger-tally-proof-1")
@@ -58,6 +63,7 @@ func ParseProof(content []byte) (proof *Proof, err error) {
 		chainID: found.integer("chain_id", 1, 1<<63-1), certificate: found.octets("certificate", 32, 0),
 		blockHash: found.octets("block_hash", 32, 0), header: found.octets("header", -1, maxHeaderBytes),
 		sealed: found.boolean("sealed"), nodes: found.octetsList("nodes", 512, -1, maxNodeBytes),
+		authorities: found.octetsList("authorities", mostAuthorities, 32, 0),
 	}
 	for _, each := range found.innerList("steps", 512, "header", "nodes") {
 		nodes := each.octetsList("nodes", 512, -1, maxNodeBytes)
@@ -73,6 +79,10 @@ type Proven struct {
 	Block  uint64 `json:"block"`
 	AgeS   int64  `json:"age_s"`
 	Sealed bool   `json:"sealed"`
+	// What the issuer is trusted for: IKE 1, TLS 2, slice 4; all of them where no CA issued it.
+	Scope uint64 `json:"scope"`
+	// Ids of the CAs whose word counted, from the issuer to the root.
+	Authorities []string `json:"authorities"`
 }
 
 // Verify a proof at the time now (seconds since 1970); maxAgeS 0 is the consortium's bound; leastBlock is the last that
@@ -136,18 +146,22 @@ func (t *Trust) Verify(proof *Proof, id Identity, now, maxAgeS int64, leastBlock
 	}
 	// 6. State, and nothing else
 	nodes := newNodeList(proof.nodes)
-	found := proveFacts(h.stateRoot(), terms, id, nodes)
+	found := proveFacts(h.stateRoot(), terms, id, proof.authorities, nodes)
 	nodes.finish()
 	// 7. The answer
-	status := Status{State: "unknown"}
+	status, scope := Status{State: "unknown"}, uint64(7)
 	if found != nil {
-		status = judge(found, h.time().Uint64())
+		status, scope = judge(found, h.time().Uint64()), found.issuerScope
 	}
 	good := status.State == "valid" && now <= int64(status.NotAfter)
 	if age.Sign() < 0 {
 		age.SetInt64(0)
 	}
-	return &Proven{status, good, h.number(), age.Int64(), proof.sealed}, nil
+	authorities := []string{}
+	for _, each := range proof.authorities {
+		authorities = append(authorities, "0x"+hex.EncodeToString(each))
+	}
+	return &Proven{status, good, h.number(), age.Int64(), proof.sealed, scope, authorities}, nil
 }
 
 func verifyHeader(h header, known state, mode string) (blockHash []byte) {

@@ -192,10 +192,15 @@ def _options(backend: str) -> dict[str, Any]:
 
 
 def _keep_to_ourselves(path: str | None) -> None:
-    """Nobody else on the machine reads who logs in where; SQLite gives the files beside it the same mode."""
+    """Nobody else on the machine reads who logs in where; SQLite gives the files beside it the same mode.
+
+    A file that is there is left alone: to close it here would end the locks that this process has on it (POSIX).
+    """
     if path and path != ":memory:" and not path.startswith("file:"):
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
         except OSError as error:
             raise _unavailable(error) from None
 

@@ -136,8 +136,10 @@ def _ended(what: str) -> Response:
 
 def _content(connection: Connection, session: BrowserSession, language: str, now: int) -> dict[str, Any]:
     person, identity = session.person, session.identity
-    live = select(SESSIONS).where(SESSIONS.c.person == person, SESSIONS.c.ended_at.is_(None)).limit(_MOST)
-    agents = select(AGENTS).where(AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None)).limit(_MOST)
+    is_live = SESSIONS.c.person == person, SESSIONS.c.ended_at.is_(None), SESSIONS.c.expires_at > now
+    live = select(SESSIONS).where(*is_live).limit(_MOST)
+    is_enrolled = AGENTS.c.identity == identity, AGENTS.c.revoked_at.is_(None), AGENTS.c.expires_at > now
+    agents = select(AGENTS).where(*is_enrolled).limit(_MOST)
     denials = (
         select(DENIALS).where(DENIALS.c.identity == identity).order_by(DENIALS.c.denied_at.desc()).limit(_MOST_DENIALS)
     )

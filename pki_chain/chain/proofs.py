@@ -11,22 +11,21 @@ from pki_chain.chain.connection import Connection, Json, parse_bytes, parse_quan
 from pki_chain.config import ConsortiumFile
 from pki_chain.errors import LedgerUnavailableError
 from pki_chain.ports import Address
+from pki_chain.proof.directory_state import PINNED, REGISTRY, TRUST_LIST, Contracts, directory_slots
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.header import Header, parse_block
 from pki_chain.proof.proof import Proof
 from pki_chain.proof.registry_state import (
-    DIRECTORY,
-    REGISTRY,
-    REGISTRY_NAME,
-    Contracts,
     Identity,
     batch_of,
     batch_slots,
     certificate_slots,
-    directory_slots,
+    depends_on_issuer,
     prove_facts,
+    prove_record,
 )
 from pki_chain.proof.seals import MIX_HASH
+from pki_chain.proof.trust_list_state import path_slots
 
 _TRIES: Final = 3
 """A certificate may get another batch between the two questions; then they are put again."""
@@ -63,17 +62,19 @@ class ProofMaker:
         hashes = consortium_file.code_hashes
         self._contracts = Contracts(
             address_bytes(consortium_file.directory),
-            {name: hashes[name] for name in (DIRECTORY, REGISTRY) if name in hashes},
+            {name: hashes[name] for name in PINNED if name in hashes},
         )
 
-    def make(self, identity: Identity) -> tuple[Proof, Header]:
+    def make(self, identity: Identity, path: Sequence[bytes] = ()) -> tuple[Proof, Header]:
         """The proof of a certificate's status, or of its absence, at the head, and the head.
 
+        `path` are the ids of the CAs above one that a CA issued, from its issuer (the one of when it was submitted) to
+        the root; of them only those get into the proof on which the answer depends.
         Raises `LedgerUnavailableError` when no endpoint answers anything that verifies.
         """
         for last in range(1 - _TRIES, 1):
             try:
-                return self._make(identity)
+                return self._make(identity, path)
             except ProofRefusedError as error:
                 if not last:
                     raise LedgerUnavailableError(
@@ -83,7 +84,7 @@ class ProofMaker:
                     ) from error
         raise AssertionError("unreachable")
 
-    def _make(self, identity: Identity) -> tuple[Proof, Header]:
+    def _make(self, identity: Identity, path: Sequence[bytes]) -> tuple[Proof, Header]:
         certificate_slot, key_slot = certificate_slots(identity)
         registry = self._file.certificate_registry
         block, stored = self._connection.results(
@@ -95,15 +96,20 @@ class ProofMaker:
         header, block_hash = parse_answered_block(block)
         batch = batch_of(int.from_bytes(parse_bytes(stored, 32)))
         slots = [certificate_slot, key_slot, *(batch_slots(batch) if batch else ())]
+        entries = [*directory_slots(REGISTRY), *(directory_slots(TRUST_LIST) if path else ())]
+        asked = [
+            proof_request(self._file.directory, entries, header.number),
+            proof_request(registry, slots, header.number),
+        ]
+        if path:
+            asked.append(proof_request(self._file.trust_list, path_slots(path), header.number))
         store = NodeStore()
-        for answer in self._connection.results(
-            [
-                proof_request(self._file.directory, directory_slots(REGISTRY_NAME), header.number),
-                proof_request(registry, slots, header.number),
-            ]
-        ):
+        for answer in self._connection.results(asked):
             store.add(answered_nodes(answer))
-        prove_facts(header.state_root, self._contracts, identity, store.take)
+        root, contracts = header.state_root, self._contracts
+        facts = prove_record(root, contracts, identity, store.take)
+        authorities = tuple(path) if facts is not None and depends_on_issuer(facts) else ()
+        prove_facts(root, contracts, identity, authorities, store.take)
         proof = Proof(
             chain_id=self._file.chain_id,
             certificate=identity.certificate,
@@ -112,6 +118,7 @@ class ProofMaker:
             header=header.encoded(),
             steps=(),
             nodes=store.taken(),
+            authorities=authorities,
         )
         return proof, header
 

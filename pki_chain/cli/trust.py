@@ -161,11 +161,11 @@ def _terms(ledger: LedgerClient, consortium: ConsortiumFile, sealing: Sealing, t
     from types import MappingProxyType
 
     from pki_chain.chain.proofs import address_bytes
-    from pki_chain.proof.registry_state import DIRECTORY, REGISTRY, Contracts
+    from pki_chain.proof.directory_state import PINNED, Contracts
     from pki_chain.proof.trust import TrustTerms
 
     parameters = ledger.parameters()
-    hashes = {name: consortium.code_hashes[name] for name in (DIRECTORY, REGISTRY)}
+    hashes = {name: consortium.code_hashes[name] for name in PINNED}
     return TrustTerms(
         chain_id=consortium.chain_id,
         salt=consortium.salt,

@@ -118,6 +118,8 @@ def _fetch(gateways: tuple[str, ...], der: bytes, identity: Identity) -> bytes:
 
 
 def _content(proven: ProvenStatus) -> dict[str, Any]:
+    from pki_chain.founding.authority_terms import format_scope
+
     status = proven.status
     return {
         "state": status.state.name.lower(),
@@ -129,6 +131,8 @@ def _content(proven: ProvenStatus) -> dict[str, Any]:
         "block": {"number": proven.block_number, "time": proven.block_time, "hash": "0x" + proven.block_hash.hex()},
         "age_s": proven.age_s,
         "sealed": proven.sealed,
+        "scope": format_scope(proven.scope).split(","),
+        "authorities": ["0x" + each.hex() for each in proven.authorities],
     }
 
 
@@ -139,6 +143,10 @@ def _text(proven: ProvenStatus) -> str:
         lines.append(f"  since      {_time(status.since)}, reason {status.reason}")
     if proven.not_after_passed:
         lines.append(f"  expired    {_time(status.not_after)}, by this machine's clock")
+    if proven.authorities:
+        lines.append(f"  counts for {', '.join(_content(proven)['scope'])}")
+    lines += [f"  issued by  CA 0x{each.hex()}" for each in proven.authorities[:1]]
+    lines += [f"  below      CA 0x{each.hex()}" for each in proven.authorities[1:]]
     if not proven.sealed:
         lines.append("  UNSEALED   nobody sealed this block: whoever gave the proof is believed")
     return "\n".join(lines)

@@ -14,13 +14,14 @@ from pki_chain.gateway.certificates import certificates
 from pki_chain.gateway.freshness import Clock
 from pki_chain.gateway.front import MAX_BODY_BYTES, Front
 from pki_chain.gateway.identities import identities
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.operations import operations
 from pki_chain.gateway.orders import orders
 from pki_chain.gateway.proofs import proofs
 from pki_chain.gateway.registers import registers
 from pki_chain.gateway.relying import relying
 from pki_chain.gateway.services import EXTENSION, Services
+from pki_chain.gateway.status_answers import StatusCache
 from pki_chain.gateway.submissions import submissions
 
 _ROUTE_OF: Final = {
@@ -87,4 +88,5 @@ def create_front(config: MemberConfig, clock: Clock = time.time) -> Front:
     parts: Services = app.extensions[EXTENSION]
     ocsp = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
     proxies = config.gateway.trusted_proxies
-    return Front(app.wsgi_app, parts.status_answers, parts.counters, ocsp, trusted_proxies=proxies)
+    status = StatusCache(parts.status_answers, parts.read_model)
+    return Front(app.wsgi_app, status, parts.counters, ocsp, trusted_proxies=proxies)

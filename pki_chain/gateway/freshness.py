@@ -72,6 +72,18 @@ def cache_control(cache_s: int) -> str:
     return f"max-age={cache_s}, must-revalidate" if cache_s else "no-store"
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """While the clock shows no time outside of these, and ticks are no more than these, a moment says what it said."""
+
+    earliest: float
+    latest: float
+    last_ticks: float
+
+
+NEVER: Final = Span(math.inf, -math.inf, -math.inf)
+
+
 class Freshness:
     """Tells the moment of an answer, by the read model's head and a clock. Safe for threads.
 
@@ -114,3 +126,19 @@ class Freshness:
         require_fresh(age_s, moment.age_bound_s)
         cache_s = cache_seconds(age_s, moment.cut_off_s)
         return Moment(moment.block, age_s, cache_s, moment.age_bound_s, moment.cut_off_s)
+
+    def span(self, moment: Moment, most_s: float) -> Span:
+        """How long a moment that was told just now stays fresh and keeps its `cache_s`: for `most_s` at the most."""
+        now, ticks = self._clock(), self._ticks()
+        block, seen = moment.block, self._seen
+        last_age_s = min(moment.age_bound_s, moment.cut_off_s - moment.cache_s)
+        known_since = seen[1] if seen[0] == block.hash else ticks
+        return Span(
+            max(now - most_s, block.time - TOLERANCE_S),
+            min(now + most_s, block.time + last_age_s),
+            min(ticks + most_s, known_since + last_age_s),
+        )
+
+    def is_within(self, span: Span) -> bool:
+        """Whether it is still going on."""
+        return span.earliest <= self._clock() <= span.latest and self._ticks() <= span.last_ticks

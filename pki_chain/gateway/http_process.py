@@ -35,11 +35,11 @@ def serve_application(factory: str, host: str, port: int, workers: int) -> None:
         factory,
         address=host,
         port=port,
-        interface=Interfaces.ASGINL,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,  # HTTP/2 belongs to the proxy in front, with its limits on streams
         factory=True,
         workers=workers,
-        runtime_mode=RuntimeModes.mt,  # a body wakes the event loop at half the cost of the other mode
+        runtime_mode=RuntimeModes.st,
         websockets=False,
         backpressure=MOST_REQUESTS_A_WORKER,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),

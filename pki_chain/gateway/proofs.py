@@ -12,6 +12,7 @@ from pki_chain.gateway.freshness import age_of, cache_control, cache_seconds, re
 from pki_chain.gateway.problems import EnvelopeError, RejectedError
 from pki_chain.gateway.services import Services, services
 from pki_chain.gateway.status_answers import parse_sha256
+from pki_chain.index.authorities import Authorities
 from pki_chain.proof.proof import CBOR_TYPE, JSON_TYPE
 from pki_chain.proof.registry_state import Identity
 from pki_chain.proof.verifier import identify
@@ -29,10 +30,10 @@ def proof(sha256: str) -> Response:
     if media_type is None:
         raise RejectedError(406, "not-acceptable", f"Proofs come as {JSON_TYPE} or {CBOR_TYPE}. Accept one of these.")
     parts = services()
-    identity = _identity(parts, parse_sha256(sha256))
+    identity, path = _asked(parts, parse_sha256(sha256))
     parameters = parts.read_model.parameters()
     with parts.ledger_places.taken():
-        made, header = ProofMaker(parts.consortium, parts.ledger.connection).make(identity)
+        made, header = ProofMaker(parts.consortium, parts.ledger.connection).make(identity, path)
     age_s = age_of(header.time, parts.freshness.now())
     require_fresh(age_s, parameters.age_bound_s)
     response = Response(made.json() if media_type == JSON_TYPE else made.cbor(), 200, content_type=media_type)
@@ -41,19 +42,30 @@ def proof(sha256: str) -> Response:
     return response
 
 
-def _identity(parts: Services, digest: bytes) -> Identity:
-    """Whose status it is. Raises `EnvelopeError`, `NotFoundError`."""
-    if request.args:
-        if sorted(request.args.keys()) != _ARGUMENTS or any(len(request.args.getlist(each)) > 1 for each in _ARGUMENTS):
-            raise EnvelopeError(400, "bad-proof-arguments", "Give spki and tbs, each once, or neither.")
-        return Identity(_hash("spki"), _hash("tbs"))
-    record = parts.read_model.certificate(digest)
-    if record is None:
+def _asked(parts: Services, digest: bytes) -> tuple[Identity, tuple[bytes, ...]]:
+    """Whose status it is, and the ids of the CAs above: from the one that was its issuer when it was submitted to the
+    root. Raises `EnvelopeError`, `NotFoundError`."""
+    given = _given()
+    records = parts.read_model
+    record = records.certificate(digest) if given is None else records.certificate_by_id(given.certificate)
+    if record is not None:
+        above = () if record.authority is None else Authorities(parts.read_model).chain(record.authority)
+        return identify(record.der), tuple(each.id for each in above)
+    if given is None:
         raise NotFoundError(
             "The ledger has no certificate with this SHA-256. For a proof of that, give spki and tbs: SHA-256 of the"
             " certificate's SubjectPublicKeyInfo and TBSCertificate, in hexadecimal."
         )
-    return identify(record.der)
+    return given, ()
+
+
+def _given() -> Identity | None:
+    """What the question names itself. Raises `EnvelopeError`."""
+    if not request.args:
+        return None
+    if sorted(request.args.keys()) != _ARGUMENTS or any(len(request.args.getlist(each)) > 1 for each in _ARGUMENTS):
+        raise EnvelopeError(400, "bad-proof-arguments", "Give spki and tbs, each once, or neither.")
+    return Identity(_hash("spki"), _hash("tbs"))
 
 
 def _hash(name: str) -> bytes:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from pki_chain.config import Network
 
-_HEADER: Final = b"x-real-ip"
+HEADER: Final = "x-real-ip"
 _LONGEST: Final = 45  # of an IPv6 address in text
 
 
-def client_address(scope: dict[str, Any], proxies: Sequence[Network]) -> str:
-    """The address in an ASGI scope, "unknown" where there is none. A header counts only if one of `proxies` sent it,
-    once, and it is an address: a proxy that names nobody, or several, stands for all of its clients itself."""
-    peer = str((scope.get("client") or ("unknown",))[0])
+def client_address(peer: str, named: Sequence[str], proxies: Sequence[Network]) -> str:
+    """Who asks, where `named` are the values of the header that came from `peer`. They count only if one of `proxies`
+    sent one, and it is an address: a proxy that names nobody, or several, stands for all of its clients itself."""
     try:
-        if not any(ip_address(peer) in each for each in proxies):
-            return peer
-        (named,) = [value for name, value in scope["headers"] if name == _HEADER]
-        return str(ip_address(named.decode("ascii"))) if len(named) <= _LONGEST else peer
+        if len(named) == 1 and len(named[0]) <= _LONGEST and any(ip_address(peer) in each for each in proxies):
+            return str(ip_address(named[0]))
     except ValueError:
-        return peer
+        pass
+    return peer

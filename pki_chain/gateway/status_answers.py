@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pki_chain.gateway.freshness import Freshness, block_content, cache_seconds, require_fresh
@@ -13,6 +14,7 @@ from pki_chain.index.queries import ReadModel, check_fault, facts_of
 from pki_chain.ports import Status
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
 
+_MAX_KEPT: Final = 20_000
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 REVOCATION_REASONS: Final = {
@@ -57,8 +59,19 @@ def status_content(status: CertificateStatus) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of a certificate as of a block: `content` is the JSON up to the answer's age, its last field."""
+
+    content: bytes
+    block_time: int
+    block_hash: bytes
+    age_bound_s: int
+    cut_off_s: int
+
+
 class StatusAnswers:
-    """Answers by SHA-256 of the DER, as bytes ready to send."""
+    """Answers by SHA-256 of the DER, as bytes ready to send. Safe for threads."""
 
     def __init__(self, read_model: ReadModel, freshness: Freshness) -> None:
         self._read_model = read_model
@@ -69,17 +82,48 @@ class StatusAnswers:
 
         Raises `EnvelopeError`, `StaleError`, `NotReadyError`, `IndexFaultError`.
         """
+        return self.aged(self.say(sha256))
+
+    def say(self, sha256: str) -> _Said:
+        """What is said as of the last block. Raises `EnvelopeError`, `NotReadyError`, `IndexFaultError`."""
         row = self._read_model.status_row(parse_sha256(sha256))
         if row is None or row[4] is None:
             raise NotReadyError("The gateway has not read the ledger yet. Ask again in a moment.")
         number, block_time, block_hash, fault, age_bound_s, cut_off_s, identity, *facts = row
         check_fault(fault)
-        age_s = self._freshness.age(block_hash, block_time)
-        require_fresh(age_s, age_bound_s)
         status = UNKNOWN if identity is None else derive_status(facts_of(facts), block_time)
         content = status_content(status)
         content["sha256"] = sha256
         content["certificate"] = None if identity is None else "0x" + identity.hex()
         content["block"] = block_content(number, block_time, block_hash)
-        content["age_s"] = age_s
-        return json.dumps(content, separators=(",", ":")).encode(), cache_seconds(age_s, cut_off_s)
+        before_age = json.dumps(content, separators=(",", ":"))[:-1] + ',"age_s":'
+        return _Said(before_age.encode(), block_time, block_hash, age_bound_s, cut_off_s)
+
+    def aged(self, said: _Said) -> tuple[bytes, int]:
+        """The answer, as old as it is now. Raises `StaleError`."""
+        age_s = self._freshness.age(said.block_hash, said.block_time)
+        require_fresh(age_s, said.age_bound_s)
+        return b"%b%b}" % (said.content, repr(age_s).encode()), cache_seconds(age_s, said.cut_off_s)
+
+
+class StatusCache:
+    """Answers from what was said since the read model changed, for one thread."""
+
+    def __init__(self, answers: StatusAnswers, read_model: ReadModel) -> None:
+        self._answers = answers
+        self._read_model = read_model
+        self._said: dict[str, _Said] = {}
+        self._version = -1
+
+    def answer(self, sha256: str) -> tuple[bytes, int]:
+        """As `StatusAnswers.answer`."""
+        version = self._read_model.version()
+        if version != self._version:
+            self._said.clear()
+            self._version = version
+        said = self._said.get(sha256)
+        if said is None:
+            said = self._answers.say(sha256)
+            if len(self._said) < _MAX_KEPT:
+                self._said[sha256] = said
+        return self._answers.aged(said)

@@ -11,7 +11,7 @@ from pki_chain.index.queries import ReadModel
 from pki_chain.ports import Status
 from pki_chain.status.list_address import EVERY_PART
 
-LISTED: Final = (int(Status.HELD), int(Status.REVOKED))
+LISTED: Final = (int(Status.HELD), int(Status.REVOKED), int(Status.SUPERSEDED))
 """States that a revocation list lists."""
 
 _CHANGE: Final = (
@@ -148,7 +148,7 @@ class ChangeLog:
         return tuple(row[0] for row in self._read_model.rows("SELECT id FROM profiles ORDER BY id"))
 
     def listed(self, profile: int) -> Iterator[Listing]:
-        """Held and revoked certificates of a profile."""
+        """Held, revoked and superseded certificates of a profile."""
         for state in LISTED:
             for row in self._read_model.rows(
                 f"{_LISTED} WHERE c.told = ? AND c.profile = ? AND c.issuer IS NOT NULL", (state, profile)
@@ -166,7 +166,7 @@ class ChangeLog:
             yield _listing(row)
 
     def listed_under(self, authority: bytes, part: int | None = None) -> Iterator[Listing]:
-        """Held and revoked certificates that a CA issued, of every profile: all, or those of a part of its list."""
+        """Held, revoked and superseded ones that a CA issued, of every profile: all, or those of a part of its list."""
         under = f"{_LISTED} WHERE c.authority = ? AND c.told = ?"
         for state in LISTED:
             if part is None:

@@ -53,6 +53,14 @@ class Refusal(StrEnum):
     OTHER_CONTRACT = "other-contract"
     HOSTILE_DIRECTORY = "hostile-directory"
     UNKNOWN_RECORD = "unknown-record"
+    # CAs above a certificate
+    OTHER_ISSUER = "other-issuer"
+    ISSUER_NOT_THEN = "issuer-not-then"
+    BROKEN_PATH = "broken-path"
+    UNKNOWN_AUTHORITY = "unknown-authority"
+    ISSUER_OUT_OF_SCOPE = "issuer-out-of-scope"
+    ISSUER_OUTLIVED = "issuer-outlived"
+    SPARE_AUTHORITY = "spare-authority"
 
 
 class ProofRefusedError(TallyError):

@@ -15,13 +15,14 @@ from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.header import MAX_HEADER_BYTES
 from pki_chain.proof.strict_form import Form, parse_cbor, parse_json
 from pki_chain.proof.trie import MAX_NODE_BYTES
+from pki_chain.proof.trust_list_state import MOST_AUTHORITIES
 
 FORMAT: Final = "tiger-tally-proof-1"
 JSON_TYPE: Final = "application/json"
 CBOR_TYPE: Final = "application/cbor"
 MAX_PROOF_BYTES: Final = 1 << 20
 
-_NAMES: Final = ("format", "chain_id", "certificate", "sealed", "block_hash", "header", "steps", "nodes")
+_NAMES: Final = ("format", "chain_id", "certificate", "sealed", "block_hash", "header", "steps", "authorities", "nodes")
 _STEP_NAMES: Final = ("header", "nodes")
 _MAX_STEPS: Final = 512
 _MAX_NODES: Final = 512
@@ -37,7 +38,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`certificate` is the id on the ledger; `sealed` says whether the engine seals its blocks."""
+    """`certificate` is the id on the ledger; `sealed` says whether the engine seals its blocks; `authorities` are the
+    ids of the CAs on which the answer depends, from the issuer to the root: none for self-signed certificates."""
 
     chain_id: int
     certificate: bytes
@@ -46,6 +48,7 @@ class Proof:
     header: bytes
     steps: tuple[Step, ...]
     nodes: tuple[bytes, ...]
+    authorities: tuple[bytes, ...] = ()
 
     def cbor(self) -> bytes:
         """Deterministic CBOR. Source: RFC 8949 §4.2.1."""
@@ -69,6 +72,7 @@ class Proof:
             "steps": [
                 {"header": octets(step.header), "nodes": [octets(node) for node in step.nodes]} for step in self.steps
             ],
+            "authorities": [octets(authority) for authority in self.authorities],
             "nodes": [octets(node) for node in self.nodes],
         }
 
@@ -98,6 +102,7 @@ def parse_proof(content: bytes) -> Proof:
         header=form.octets("header", most=MAX_HEADER_BYTES),
         steps=tuple(_step(step) for step in form.inner_list("steps", _STEP_NAMES, _MAX_STEPS)),
         nodes=form.octets_list("nodes", _MAX_NODES, most=MAX_NODE_BYTES),
+        authorities=form.octets_list("authorities", MOST_AUTHORITIES, 32),
     )
 
 

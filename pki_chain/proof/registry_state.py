@@ -1,70 +1,49 @@
 """Certificates in the state of the ledger: from a state root to the facts that `statusOf` judges, word by word.
 
-The way is Directory -> CertificateRegistry -> slots of certificate, key and batch, each contract pinned by its code.
-Slots: docs/ledger.md, frozen by contracts/test/Slots.t.sol.
+The way is Directory -> CertificateRegistry -> slots of certificate, key and batch, and where a CA issued it
+Directory -> TrustList -> slots of the CAs, each contract pinned by its code.
+Slots: docs/ledger.md, frozen by contracts/test/Slots.t.sol and TrustList.t.sol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from eth_hash.auto import keccak
 
-from pki_chain.ports import HoldFlag
-from pki_chain.proof.account import prove_account, prove_word, require_code
+from pki_chain.ports import HoldFlag, TrustScope
+from pki_chain.proof.directory_state import REGISTRY, TRUST_LIST, Contracts, Word, mapping_slot, prove_contract
+from pki_chain.proof.directory_state import bits_of as _bits
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.trie import Take
+from pki_chain.proof.trust_list_state import NamedIssuer, prove_issuer
 from pki_chain.status.certificate_status import HOLDS, STORED_REVOKED, STORED_SUPERSEDED, CertificateFacts
 
-DIRECTORY: Final = "Directory"
-REGISTRY: Final = "CertificateRegistry"
-REGISTRY_NAME: Final = keccak(REGISTRY.encode())
-"""The registry's name in the Directory."""
-
-_ENTRIES: Final = 0
 _CERTIFICATES, _BATCHES, _KEY_BLOCKS = 0, 1, 2
 _HEADER, _ACCEPTED, _REJECTED = 1, 3, 4
 """Words of a batch."""
 
 _STORED_RECORDED: Final = 1
+_KNOWN_FLAGS: Final = HOLDS | HoldFlag.CA_ISSUED
 _HOUR_S: Final = 3_600
-
-Word = Callable[[int], int]
-"""A proven word of the registry's storage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contracts:
-    """Where the way begins, and the code that must stand at its two stations."""
-
-    directory: bytes
-    code_hashes: Mapping[str, bytes]
+ALL_SCOPES: Final = TrustScope.IKE | TrustScope.TLS | TrustScope.SLICE
+"""Of what no CA bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a certificate is on the ledger; three times 32 bytes."""
+    """What a certificate is on the ledger: twice 32 bytes, and the issuer that it names where it names another."""
 
     spki_hash: bytes
     tbs_hash: bytes
+    issuer: NamedIssuer | None = None
 
     @property
     def certificate(self) -> bytes:
         """The id: keccak256 of both."""
         return keccak(self.spki_hash + self.tbs_hash)
-
-
-def mapping_slot(key: bytes, slot: int) -> int:
-    """Slot of a mapping's value. `key` has at most 32 bytes and is filled up on the left."""
-    return int.from_bytes(keccak(key.rjust(32, b"\0") + slot.to_bytes(32)))
-
-
-def directory_slots(name: bytes) -> tuple[int, int]:
-    """Slots of an entry's location and code hash."""
-    first = mapping_slot(name, _ENTRIES)
-    return first, first + 1
 
 
 def certificate_slots(identity: Identity) -> tuple[int, int]:
@@ -83,31 +62,36 @@ def batch_of(word: int) -> int:
     return _bits(word, 56, 40)
 
 
-def prove_facts(state_root: bytes, contracts: Contracts, identity: Identity, take: Take) -> CertificateFacts | None:
-    """What the ledger has recorded about a certificate, None when nothing. Raises `ProofRefusedError`."""
-    storage_root = _prove_registry(state_root, contracts, take)
-    return read_facts(identity, lambda slot: prove_word(storage_root, slot, take))
+def prove_facts(
+    state_root: bytes, contracts: Contracts, identity: Identity, authorities: Sequence[bytes], take: Take
+) -> tuple[CertificateFacts | None, TrustScope]:
+    """What the ledger has recorded about a certificate and the CAs above it, None when nothing; and what its issuer is
+    trusted for.
+
+    `authorities` are the ids of those CAs, from the issuer to the root, where it depends on them (`depends_on_issuer`).
+    Raises `ProofRefusedError`.
+    """
+    facts = prove_record(state_root, contracts, identity, take)
+    if facts is None or not depends_on_issuer(facts):
+        if authorities:
+            raise ProofRefusedError(
+                Refusal.SPARE_AUTHORITY, "the proof names a CA on which nothing depends. Ask another gateway."
+            )
+        return facts, ALL_SCOPES
+    word = prove_contract(state_root, contracts, TRUST_LIST, take)
+    found = prove_issuer(authorities, identity.issuer, facts.submitted_at, facts.not_after, word)
+    return replace(facts, issuer_withdrawal_reason=found.reason, issuer_withdrawn_at=found.since), found.scope
 
 
-def _prove_registry(state_root: bytes, contracts: Contracts, take: Take) -> bytes:
-    """Storage root of the registry that the Directory names."""
-    # 1. The Directory, by address and code
-    directory = prove_account(state_root, contracts.directory, take)
-    directory = require_code(directory, contracts.code_hashes[DIRECTORY], contracts.directory)
-    # 2. Its entry, which must name the pinned code
-    location_slot, code_slot = directory_slots(REGISTRY_NAME)
-    location = prove_word(directory.storage_root, location_slot, take)
-    code_hash = prove_word(directory.storage_root, code_slot, take).to_bytes(32)
-    pinned = contracts.code_hashes[REGISTRY]
-    if not 0 < location < 1 << 160 or code_hash != pinned:
-        raise ProofRefusedError(
-            Refusal.HOSTILE_DIRECTORY,
-            "the Directory names no registry, or one of other code than the trust file pins. Get a new trust file if"
-            " the consortium voted for another registry; else do not rely on this ledger.",
-        )
-    # 3. The registry there, by its code
-    address = location.to_bytes(20)
-    return require_code(prove_account(state_root, address, take), pinned, address).storage_root
+def prove_record(state_root: bytes, contracts: Contracts, identity: Identity, take: Take) -> CertificateFacts | None:
+    """What the registry alone has recorded. Raises `ProofRefusedError`."""
+    return read_facts(identity, prove_contract(state_root, contracts, REGISTRY, take))
+
+
+def depends_on_issuer(facts: CertificateFacts) -> bool:
+    """Whether the withdrawal of a CA could change the answer: it comes after all else that ends a certificate."""
+    ended = facts.state == STORED_REVOKED or facts.key_blocked_at
+    return bool(facts.flags & HoldFlag.CA_ISSUED) and facts.accepted and not ended
 
 
 def read_facts(identity: Identity, word: Word) -> CertificateFacts | None:
@@ -117,14 +101,12 @@ def read_facts(identity: Identity, word: Word) -> CertificateFacts | None:
     slot = word(certificate_slot)
     if slot == 0:
         return None
-    if _bits(slot, 8, 8) & HoldFlag.CA_ISSUED:
-        raise ProofRefusedError(
-            Refusal.UNKNOWN_RECORD,
-            "a CA issued this certificate, and a proof of the registry does not show whether that CA was withdrawn. Ask"
-            " a gateway, or use OCSP or CRLs.",
-        )
     state = _bits(slot, 0, 4)
-    if state not in {_STORED_RECORDED, STORED_SUPERSEDED, STORED_REVOKED} or slot >> 248 or _bits(slot, 8, 8) & ~HOLDS:
+    if (
+        state not in {_STORED_RECORDED, STORED_SUPERSEDED, STORED_REVOKED}
+        or slot >> 248
+        or _bits(slot, 8, 8) & ~_KNOWN_FLAGS
+    ):
         raise _unknown("the certificate's word has a state or a flag that this program does not know")
     if state == STORED_REVOKED:
         return _facts(slot)
@@ -166,10 +148,6 @@ def _facts(
         key_block_reason=_bits(key_block, 0, 8),
         key_blocked_at=_bits(key_block, 8, 40),
     )
-
-
-def _bits(word: int, first: int, count: int) -> int:
-    return word >> first & ((1 << count) - 1)
 
 
 def _unknown(what: str) -> ProofRefusedError:

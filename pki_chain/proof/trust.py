@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from eth_hash.auto import keccak
 
+from pki_chain.proof.directory_state import PINNED, Contracts
 from pki_chain.proof.errors import ProofRefusedError, Refusal
-from pki_chain.proof.registry_state import DIRECTORY, REGISTRY, Contracts
 from pki_chain.proof.sealer_set import MAX_SEALERS, SealerState, Sealing
 from pki_chain.proof.seals import SealerMode, recover_signer
 from pki_chain.proof.strict_form import Form, parse_json
@@ -224,7 +224,7 @@ def parse_trust(content: bytes) -> Trust:
 
 
 def _terms(form: Form) -> TrustTerms:
-    hashes = form.inner("code_hashes", (DIRECTORY, REGISTRY))
+    hashes = form.inner("code_hashes", PINNED)
     listed = form.inner_list("administrators", ("account", "member"), _MAX_ADMINISTRATORS)
     administrators = tuple((each.integer("member", 1, 65_535), each.octets("account", 20)) for each in listed)
     if len({account for _, account in administrators}) != len(administrators):
@@ -234,7 +234,7 @@ def _terms(form: Form) -> TrustTerms:
         salt=form.octets("salt", 32),
         contracts=Contracts(
             form.octets("directory", 20),
-            MappingProxyType({name: hashes.octets(name, 32) for name in (DIRECTORY, REGISTRY)}),
+            MappingProxyType({name: hashes.octets(name, 32) for name in PINNED}),
         ),
         sealing=_sealing(form),
         age_bound_s=form.integer("age_bound_s", 1, 86_400),

@@ -9,7 +9,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from pki_chain.ports import Status
+from eth_hash.auto import keccak
+
+from pki_chain.ports import Status, TrustScope
 from pki_chain.proof.errors import ProofRefusedError, Refusal
 from pki_chain.proof.extra_data import parse_extra_data
 from pki_chain.proof.header import Header, parse_header
@@ -19,15 +21,23 @@ from pki_chain.proof.sealer_set import SealerState, follow_contract, follow_head
 from pki_chain.proof.seals import SealerMode, verify_seals
 from pki_chain.proof.trie import NodeList
 from pki_chain.proof.trust import SKEW_S, Trust
+from pki_chain.proof.trust_list_state import NamedIssuer
 from pki_chain.status.certificate_status import UNKNOWN, CertificateStatus, derive_status
-from pki_chain.x509.structure import read_structure
+from pki_chain.x509.errors import CertificateRefusedError
+from pki_chain.x509.extensions import read_extensions
+from pki_chain.x509.issuer import needed_scope
+from pki_chain.x509.structure import CertificateStructure, read_structure
 
 _WRONG_CLOCK: Final = "Set this machine's clock, or ask another gateway"
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenStatus:
-    """What the ledger said at a block. `sealed` is False where only the caller's word stands for the block."""
+    """What the ledger said at a block. `sealed` is False where only the caller's word stands for the block.
+
+    `authorities` are the ids of the CAs whose word counted, from the issuer to the root: none for a self-signed
+    certificate, and for one that ended whatever they say.
+    """
 
     status: CertificateStatus
     block_number: int
@@ -37,6 +47,10 @@ class ProvenStatus:
     sealed: bool
     not_after_passed: bool
     """By the reader's own clock."""
+    authorities: tuple[bytes, ...]
+    scope: TrustScope
+    """What the issuer is trusted for; everything where no CA issued it. Compare it with what you are about to do: a
+    certificate without extended key usage comes from CAs for IKE, and much software takes it for anything."""
 
     @property
     def is_good(self) -> bool:
@@ -48,7 +62,19 @@ def identify(der: bytes) -> Identity:
     """What a certificate is on the ledger. Raises `CertificateRefusedError` for what is no certificate in DER."""
     structure = read_structure(der)
     spki, tbs = structure.spki.encoded, structure.tbs
-    return Identity(hashlib.sha256(spki).digest(), hashlib.sha256(tbs).digest())
+    return Identity(hashlib.sha256(spki).digest(), hashlib.sha256(tbs).digest(), _named_issuer(structure))
+
+
+def _named_issuer(structure: CertificateStructure) -> NamedIssuer | None:
+    """None for what names itself, and for what the ledger would take from no CA."""
+    try:
+        extensions = read_extensions(structure.extensions, san_is_critical=not structure.subject_rdns)
+    except CertificateRefusedError:
+        return None
+    key_identifier = extensions.authority_key_identifier
+    if structure.issuer == structure.subject or key_identifier is None:
+        return None
+    return NamedIssuer(keccak(structure.issuer), keccak(key_identifier), needed_scope(extensions))
 
 
 class Verifier:
@@ -90,9 +116,9 @@ class Verifier:
         age_s = _age(header, now, terms.age_bound_s if max_age_s is None else max_age_s)
         if header.number < least_block:
             raise _refused(Refusal.OLDER_THAN_SEEN, f"block {header.number} is before {least_block}, seen already")
-        # 6. Directory, registry, certificate, key and batch under the header's state root, and nothing else
+        # 6. Directory, registry, certificate, key, batch and the CAs above under the header's state root, nothing else
         nodes = NodeList(proof.nodes)
-        facts = prove_facts(header.state_root, terms.contracts, identity, nodes.take)
+        facts, scope = prove_facts(header.state_root, terms.contracts, identity, proof.authorities, nodes.take)
         nodes.finish()
         # 7. The answer, as `statusOf` gives it at that block
         return ProvenStatus(
@@ -103,6 +129,8 @@ class Verifier:
             age_s=age_s,
             sealed=proof.sealed,
             not_after_passed=facts is not None and now > facts.not_after,
+            authorities=proof.authorities,
+            scope=scope,
         )
 
     def _require_sealing(self, proof: Proof) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -35,6 +36,7 @@ _REASON_CODE: Final = bytes.fromhex("551d15")
 _DELTA_CRL_INDICATOR: Final = bytes.fromhex("551d1b")
 _ISSUING_DISTRIBUTION_POINT: Final = bytes.fromhex("551d1c")
 _CERTIFICATE_ISSUER: Final = bytes.fromhex("551d1d")
+_FRESHEST_CRL: Final = bytes.fromhex("551d2e")
 _AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
 _UNSPECIFIED: Final = 0
 
@@ -112,11 +114,13 @@ def encode_authority_crl(
     """A signed list in DER of certificates of one CA, whose name the key's certificate has; with `base` a delta.
 
     The CA's own name on it makes it no indirect one: no certificate issuers. It is about all certificates of the CA or,
-    with `addresses`, those that have one of these in their cRLDistributionPoints.
+    with `addresses`, those that have one of these in their cRLDistributionPoints; then a full one says where its deltas
+    are, since openssl takes none otherwise (RFC 5280 §5.2.6).
     """
     listed = b"".join(_encode_entry(entry) for entry in sorted(entries, key=lambda entry: entry.serial_number))
     point = _encode_point(addresses) if addresses else b""
-    return _sign(key, this_update, next_update, listed, _encode_extensions(key, point, number, base))
+    freshest = () if base is not None else tuple(f"{address}?base={number}" for address in addresses)
+    return _sign(key, this_update, next_update, listed, _encode_extensions(key, point, number, base, freshest))
 
 
 def _sign(key: StatusKey, this_update: int, next_update: int, listed: bytes, extensions: bytes) -> bytes:
@@ -142,10 +146,7 @@ def _encode_entries(entries: Sequence[CrlEntry]) -> Iterable[bytes]:
 
 
 def _encode_entry(entry: CrlEntry, name: bytes = b"") -> bytes:
-    reason = b""
-    if entry.reason != _UNSPECIFIED:
-        reason = encoding.extension(_REASON_CODE, encoding.enumerated(entry.reason))
-    extensions = reason + name
+    extensions = _encode_reason(entry.reason) + name
     return encoding.sequence(
         encoding.integer(entry.serial_number),
         encoding.time(entry.since),
@@ -153,13 +154,22 @@ def _encode_entry(entry: CrlEntry, name: bytes = b"") -> bytes:
     )
 
 
+@lru_cache
+def _encode_reason(reason: int) -> bytes:
+    if reason == _UNSPECIFIED:  # which is said by saying nothing (RFC 5280 §5.3.1)
+        return b""
+    return encoding.extension(_REASON_CODE, encoding.enumerated(reason))
+
+
 def _encode_point(names: Sequence[str], flags: bytes = b"") -> bytes:
-    """IssuingDistributionPoint. Source: RFC 5280 §5.2.5."""
+    """IssuingDistributionPoint or, without flags, DistributionPoint. Source: RFC 5280 §5.2.5, §4.2.1.13."""
     full_name = encoding.explicit(0, *(encoding.element(0x86, name.encode()) for name in names))
     return encoding.sequence(encoding.explicit(0, full_name), flags)
 
 
-def _encode_extensions(key: StatusKey, point: bytes, number: int, base: int | None) -> bytes:
+def _encode_extensions(
+    key: StatusKey, point: bytes, number: int, base: int | None, freshest: Sequence[str] = ()
+) -> bytes:
     """crlExtensions; without an issuing distribution point the list is about everything that its issuer issued."""
     identifier = encoding.sequence(encoding.element(0x80, key.key_identifier))
     parts = [
@@ -170,6 +180,8 @@ def _encode_extensions(key: StatusKey, point: bytes, number: int, base: int | No
         parts.append(encoding.extension(_DELTA_CRL_INDICATOR, encoding.integer(base), critical=True))
     if point:
         parts.append(encoding.extension(_ISSUING_DISTRIBUTION_POINT, point, critical=True))
+    if freshest:
+        parts.append(encoding.extension(_FRESHEST_CRL, encoding.sequence(_encode_point(freshest))))
     return encoding.sequence(*parts)
 
 

@@ -77,6 +77,7 @@ def generalized_time(seconds: int) -> bytes:
     return element(GENERALIZED_TIME, _moment(seconds, "%Y%m%d%H%M%SZ"))
 
 
+@lru_cache(maxsize=8_192)
 def time(seconds: int) -> bytes:
     """A Time: UTCTime up to 2049, GeneralizedTime after. Source: RFC 5280 §5.1.2.4."""
     if seconds >= _UTC_TIME_ENDS:

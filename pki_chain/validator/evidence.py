@@ -113,8 +113,8 @@ class Evidence:
         )
 
     def _issuers(self, submitted_at: int) -> tuple[Issuer, ...]:
-        """CAs that were on the list then, and whose chains hold by our own reckoning."""
-        rows = self._connection.execute(f"{AUTHORITY} WHERE published_at <= ? ORDER BY number", (submitted_at,))
+        """CAs that had begun to issue then, and whose chains hold by our own reckoning."""
+        rows = self._connection.execute(f"{AUTHORITY} WHERE trusted_from <= ? ORDER BY number", (submitted_at,))
         return build_issuers(listed_authority(authority_record(row)) for row in rows)
 
     def _entries(self, batch: int) -> list[BatchEntry]:

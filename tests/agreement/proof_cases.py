@@ -132,7 +132,8 @@ def _flipped() -> Iterator[Case]:
     """A bit flipped somewhere in proof or trust file, the same places each time."""
     chance = random.Random(5)  # noqa: S311  # not for secrets
     for number in range(FLIPS):
-        given = attempt(LATER if number % 2 else LEDGER.proof(identity("valid"), CONTRACT_MODE))
+        name = "of four CAs" if number % 3 == 0 else "valid"
+        given = attempt(LATER if number % 3 == 1 else LEDGER.proof(identity(name), CONTRACT_MODE), name)
         part = "trust" if number % 5 == 0 else "proof"
         content = bytearray(getattr(given, part))
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
@@ -155,14 +156,23 @@ def _status(name: str, given: Attempt) -> Case:
                 "block": proven.block_number,
                 "age_s": proven.age_s,
                 "sealed": proven.sealed,
+                "scope": int(proven.scope),
+                "authorities": ["0x" + each.hex() for each in proven.authorities],
             },
             separators=(",", ":"),
         )
 
+    named = given.identity.issuer
+    issuer = named and {
+        "Name": named.name_hash.hex(),
+        "KeyIdentifier": named.key_identifier_hash.hex(),
+        "Scope": int(named.scope),
+    }
     return _case(
         name,
         "status",
         act,
+        Issuer=issuer,
         SPKI=given.identity.spki_hash.hex(),
         TBS=given.identity.tbs_hash.hex(),
         Proof=given.proof.hex(),

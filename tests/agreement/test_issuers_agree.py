@@ -19,9 +19,8 @@ from eth_abi import encode
 from pki_chain.chain.abi import load_interface
 from pki_chain.chain.calls import TRANSACTION_GAS
 from pki_chain.chain.connection import Connection, call_object, parse_bytes
-from pki_chain.chain.typed_data import content_hash
 from pki_chain.errors import RefusedError
-from pki_chain.ports import Address, AuthorityPublished, CertificateId, ProposalMade, TrustScope
+from pki_chain.ports import Address, AuthorityPublished, CertificateId, TrustScope
 from pki_chain.x509.authority import parse_authority
 from pki_chain.x509.delegation import parse_delegation
 from pki_chain.x509.errors import AuthorityRefusedError
@@ -47,7 +46,6 @@ from tests.authorities import (
 from tests.certificates import (
     ANY_PURPOSE,
     CLIENT_AUTH,
-    DAY_S,
     IPSEC_IKE,
     NAME,
     SERVER_AUTH,
@@ -69,15 +67,14 @@ from tests.certificates import (
     sign,
     subject_key,
     tlv,
-    validity,
 )
-from tests.ledger import OEM, OPERATOR, VENDOR, Consortium, consortium, ledger_engine
+from tests.ledger import OPERATOR, VENDOR, Consortium, consortium, ledger_engine
+from tests.trust_list import at, end, publish, trust_root
 
 __all__ = ["consortium", "ledger_engine"]
 
 pytestmark = pytest.mark.chain
 
-TRUST_ROOT = 14
 PARSER = Address("0x00000000000000000000000000000000000C0DE5")
 LENIENT = dataclasses.replace(CELL_CA, eku_allowed=KeyPurpose(0x800F), longest_life_days=100_000)
 
@@ -117,9 +114,7 @@ class Authorities:
 def authorities(consortium: Consortium) -> Authorities:
     label = secrets.token_hex(4)
     top = at(consortium, root(f"Root {label}"), 3_000)
-    adopt(
-        consortium, encode(["uint16", "bytes", "uint8", "uint40"], [OPERATOR, top.encode(), 3, end(consortium, 2_900)])
-    )
+    trust_root(consortium, top.encode(), TrustScope.IKE | TrustScope.TLS, end(consortium, 2_900))
     below = {
         "elliptic": issuing(top, f"Elliptic {label}"),
         "classic": issuing(top, f"Classic {label}", rsa_authority_key()),
@@ -150,53 +145,6 @@ def authorities(consortium: Consortium) -> Authorities:
     against = dataclasses.replace(rules(LENIENT, block_time=consortium.now()), issuers=build_issuers(listed))
     parser = ParserContract(ParserAtHead(consortium.ledger.connection), consortium.file.trust_list)
     return Authorities(top, **below, rules=against, parser=parser)
-
-
-def at(consortium: Consortium, draft: Draft, days: int) -> Draft:
-    """The same, of the ledger's time; the tests' drafts are of a fixed one."""
-    return draft.replace(validity=validity(consortium.now() - 60, consortium.now() + days * DAY_S))
-
-
-def end(consortium: Consortium, days: int) -> int:
-    return consortium.now() + days * DAY_S
-
-
-def adopt(consortium: Consortium, content: bytes) -> None:
-    """Propose, vote and carry out the trust of a root."""
-    deadline, nonce = consortium.deadline(), secrets.randbits(256)
-    texts, calls = consortium.texts, consortium.calls
-    proposer = consortium.members[OPERATOR].keys["administrator"]
-    proposal = calls.propose(
-        TRUST_ROOT,
-        content,
-        administrator=proposer.address,
-        nonce=nonce,
-        deadline=deadline,
-        signature=proposer.sign(texts.propose(TRUST_ROOT, content, nonce, deadline)),
-    )
-    receipt = consortium.send(proposal)
-    events = consortium.ledger.events(receipt.block_number, receipt.block_number)
-    [number] = [event.content.proposal for event in events if isinstance(event.content, ProposalMade)]
-    hashed = content_hash(TRUST_ROOT, content)
-    for voter in (VENDOR, OEM):
-        signer = consortium.members[voter].keys["administrator"]
-        signature = signer.sign(texts.vote(number, hashed, deadline, support=True))
-        vote = calls.vote(
-            number, hashed, administrator=signer.address, deadline=deadline, signature=signature, support=True
-        )
-        assert consortium.send(vote).succeeded
-    receipt = consortium.send(calls.execute(number, content))
-    assert receipt.succeeded, receipt.revert
-
-
-def publish(consortium: Consortium, der: bytes, scope: TrustScope, until: int) -> None:
-    signer, deadline = consortium.members[OPERATOR].keys["administrator"], consortium.deadline()
-    signature = signer.sign(consortium.texts.publish_authority(der, OPERATOR, scope, until, deadline))
-    call = consortium.calls.publish_authority(
-        der, OPERATOR, scope, until, deadline=deadline, administrator=signer.address, signature=signature
-    )
-    receipt = consortium.send(call)
-    assert receipt.succeeded, receipt.revert
 
 
 def device(consortium: Consortium, authority: Draft, days: int = 365) -> Draft:

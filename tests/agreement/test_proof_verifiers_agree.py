@@ -76,17 +76,33 @@ def test_the_go_command_answers_about_real_certificates(ledger: ProofLedger, tmp
     subprocess.run([str(GO), "build", "-mod=readonly", "-o", str(program), "."], cwd=SOURCE, check=True)
     trust = tmp_path / "TRUST.json"
     trust.write_bytes(ledger.trust.encoded())
-    for name, code in {"valid": 0, "held": 77, "revoked": 77, "unknown": 66}.items():
+    states = {"valid": ("valid", 0), "held": ("held", 77), "revoked": ("revoked", 77), "unknown": ("unknown", 66)}
+    states |= {
+        "issued": ("valid", 0),
+        "issued under RSA": ("valid", 0),
+        "issued below three": ("valid", 0),
+        "issued for any purpose": ("valid", 0),
+        "issued for IKE": ("valid", 0),
+        "issued for TLS": ("valid", 0),
+        "issued by a withdrawn CA": ("revoked", 77),
+        "issued and unknown": ("unknown", 66),
+    }
+    for name, (state, code) in states.items():
         der = ledger.certificates[name]
+        path = ledger.paths.get(name, ())
         certificate, proof = tmp_path / f"{name}.cer", tmp_path / f"{name}.proof"
         certificate.write_bytes(encode_pem("CERTIFICATE", der).encode() if code else der)
-        proof.write_bytes(ledger.maker.make(identify(der))[0].cbor())
+        proof.write_bytes(ledger.maker.make(identify(der), path)[0].cbor())
         command = [str(program), "-proof", str(proof), "-trust", str(trust)]
         done = subprocess.run(
             [*command, "-unsafe-unsealed", str(certificate)], capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stderr
-        assert json.loads(done.stdout)["state"] == name
+        said = json.loads(done.stdout)
+        assert (said["state"], said["authorities"]) == (
+            state,
+            [] if code == 66 else ["0x" + each.hex() for each in path],
+        )
         refused = subprocess.run([*command, str(certificate)], capture_output=True, text=True, check=False)
         assert refused.returncode == 76
         assert refused.stderr.startswith("error: unsealed: ")

@@ -10,13 +10,15 @@ import base64
 import os
 import secrets
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,12 +33,13 @@ from pki_chain.demo.processes import free_port, wait_until
 from pki_chain.status.status_key import StatusKeys
 from tests.bench import ocsp_server
 from tests.bench.figures import MISSING, Figure
-from tests.bench.relying import _asked, _fill, _openssl, _raw
+from tests.bench.relying import Answered, _ask, _asked, _beside_openssl, _fill, _openssl, _raw
 from tests.bench.serving import _cpu_s, _nginx, _wrk
 
 _CFSSL: str = "github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5"
 _ASKED = 1_000
 _ROUNDS = 3
+_BLOCK_S = 4
 _NONCE = b"0123456789abcdef"
 _SCRIPT = """
 local head = {["Content-Type"] = "application/ocsp-request"}
@@ -70,9 +73,7 @@ def measure() -> Iterator[Figure]:
         yield Figure("ocsp", name, nginx or 0, "/s")
 
 
-def _ours(
-    root: Path, count: int, openssl: tuple[float, float] | None, cfssl: tuple[float, float] | None
-) -> Iterator[Figure]:
+def _ours(root: Path, count: int, openssl: Answered | None, cfssl: tuple[float, float] | None) -> Iterator[Figure]:
     root.mkdir()
     _fill(root / ocsp_server.DATABASE, count)
     create_passphrase(root / ocsp_server.PASSPHRASE)
@@ -80,32 +81,43 @@ def _ours(
     keys.create("Bench", int(time.time()) - 60)
     numbers = [secrets.randbelow(count) for _ in range(_ASKED)]
     command = [sys.executable, "-m", "tests.bench.ocsp_server", str(root)]
-    beside_openssl = ("openssl ocsp" if openssl else f"openssl: {MISSING}",)
-    beside_cfssl = ("cfssl ocspserve" if cfssl else f"cfssl: {MISSING}",)
-    with _server(command) as (pid, port):
-        bodies = iter([_asked(number, secrets.token_bytes(16)) for number in numbers] * 3 * (_ROUNDS + 1))
-        rounds = [_raw(port, pid, lambda: next(bodies)) for _ in range(_ROUNDS)]
-        rate, cpu = (statistics.median(each) for each in zip(*rounds, strict=True))
+    beside_cfssl = "cfssl ocspserve" if cfssl else f"cfssl: {MISSING}"
+    with _server(command) as (pid, port), _blocks(root / ocsp_server.DATABASE):
         of = f"of {count:,} certificates"
-        yield Figure(
-            "ocsp", f"with nonce, new connections, {of}", rate, "/s", "", openssl and openssl[0], *beside_openssl
-        )
-        yield Figure(
-            "ocsp",
-            f"CPU, nonce, new connections, {of}",
-            cpu,
-            "ms",
-            "2 x openssl",
-            openssl and openssl[1],
-            *beside_openssl,
-        )
+        ours = _raw(port, pid, lambda: _asked(secrets.choice(numbers), secrets.token_bytes(16)))
+        yield from _beside_openssl(of, ours, openssl)
         for what, nonce in (("with nonce", _NONCE), ("kept", None)):
             script = _script(root, "/ocsp", [_asked(number, nonce) for number in numbers], is_nonced=nonce is not None)
             rate, cpu = _driven(pid, port, script)
+            _ask(port, [_asked(numbers[0], nonce)])  # still an answer, and no tryLater
             beside = cfssl if nonce is None else None
-            names = beside_cfssl if nonce is None else ("",)
-            yield Figure("ocsp", f"{what}, 32 connections, {of}", rate, "/s", "", beside and beside[0], *names)
-            yield Figure("ocsp", f"CPU, {what}, 32 connections, {of}", cpu, "ms", "", beside and beside[1], *names)
+            name = beside_cfssl if nonce is None else ""
+            aim = "cfssl" if nonce is None else ""
+            yield Figure("ocsp", f"{what}, 32 connections, {of}", rate, "/s", aim, beside and beside[0], name)
+            yield Figure("ocsp", f"CPU, {what}, 32 connections, {of}", cpu, "ms", "", beside and beside[1], name)
+
+
+@contextmanager
+def _blocks(database: Path) -> Iterator[None]:
+    """A block every few seconds, as from a ledger: about an old one a gateway says nothing."""
+    ended = threading.Event()
+
+    def mine() -> None:
+        while True:
+            with closing(sqlite3.connect(database)) as connection, connection:
+                connection.execute(
+                    "UPDATE head SET number = number + 1, hash = randomblob(32), time = ?", (int(time.time()),)
+                )
+            if ended.wait(_BLOCK_S):
+                return
+
+    mining = threading.Thread(target=mine)
+    mining.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        mining.join()
 
 
 def _driven(pid: int, port: int, script: Path) -> tuple[float, float]:

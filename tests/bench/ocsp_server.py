@@ -10,11 +10,14 @@ from typing import Final
 
 from flask import Flask
 
+from pki_chain.config import GatewaySection
 from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.front import Front
 from pki_chain.gateway.http_process import serve_application
 from pki_chain.gateway.metrics import Counters
-from pki_chain.gateway.ocsp_answers import OcspAnswers, OcspCache
+from pki_chain.gateway.ocsp_answers import OcspAnswers
+from pki_chain.gateway.ocsp_cache import OcspCache
+from pki_chain.gateway.status_answers import StatusAnswers, StatusCache
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
 from pki_chain.status.status_key import StatusKeys
@@ -32,9 +35,10 @@ def create() -> Front:
     freshness = Freshness(model, time.time)
     answers = OcspAnswers(model, freshness, StatusKeys(root / KEYS, (root / PASSPHRASE).read_bytes))
     cache = OcspCache(answers, model, ChangeLog(model), freshness)
-    return Front(Flask("bench").wsgi_app, None, Counters(root / "counters"), cache)  # type: ignore[arg-type]
+    status = StatusCache(StatusAnswers(model, freshness), model)
+    return Front(Flask("bench").wsgi_app, status, Counters(root / "counters"), cache)
 
 
 if __name__ == "__main__":
     os.environ[_ROOT] = sys.argv[1]
-    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), 1)
+    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), GatewaySection().workers)

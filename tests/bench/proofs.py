@@ -20,14 +20,12 @@ from eth_hash.auto import keccak
 
 from pki_chain.chain.engine.embedded import EmbeddedEngine
 from pki_chain.chain.proofs import NodeStore, ProofMaker
+from pki_chain.proof.directory_state import REGISTRY, TRUST_LIST, Contracts, directory_slots, mapping_slot
 from pki_chain.proof.proof import Proof, parse_proof
 from pki_chain.proof.registry_state import (
-    REGISTRY_NAME,
-    Contracts,
     Identity,
     batch_slots,
     certificate_slots,
-    directory_slots,
     prove_facts,
 )
 from pki_chain.proof.verifier import Verifier, identify
@@ -42,22 +40,29 @@ from tests.proof.synthetic import (
     FIRST_SEALERS,
     NOW,
     REGISTRY_ADDRESS,
+    TRUST_LIST_ADDRESS,
     Sealed,
     SyntheticLedger,
     batch_header,
     word,
 )
+from tests.proof.synthetic_authorities import CAS, authority, named_issuer, path
 
 _MILLION = 1_000_000
 _A_BATCH = 190
 _ON_LEDGER = 570
 _RUNS = 200
+_CAS = 200
+_WORDS_A_CA = 8
+"""With a P-256 key."""
 
 
 def measure() -> Iterator[Figure]:
     """Figures of making and verifying."""
     for count in (1_000, _MILLION):
         yield from _at(count)
+    for issuer, cas in (("cells", 2), ("site", 4)):
+        yield from _issued(issuer, cas)
     yield from _on_embedded_ledger()
 
 
@@ -81,6 +86,21 @@ def _at(count: int) -> Iterator[Figure]:
         _walk(root, nodes, certificate, trust.terms.contracts)
 
     yield Figure("proof", f"put together from a node's answer, {at}", _median_ms(make), "ms")
+
+
+def _issued(issuer: str, cas: int) -> Iterator[Figure]:
+    certificate = Identity(secrets.token_bytes(32), secrets.token_bytes(32), named_issuer(CAS[issuer].called))
+    root, nodes = _state(_MILLION, certificate, issuer)
+    trust = SyntheticLedger().trust(CONTRACT_MODE)
+    content = _proof(root, nodes, certificate, trust.terms.contracts, path(issuer)).cbor()
+    verifier = Verifier(trust)
+
+    def verify() -> None:
+        assert verifier.verify(parse_proof(content), certificate, NOW).is_good
+
+    at = f"issued below {cas} CAs of {_CAS}, {_MILLION:,} certificates"
+    yield Figure("proof", f"size as CBOR, {at}", len(content), "bytes")
+    yield Figure("proof", f"verified, {at}, 4 sealers", _median_ms(verify), "ms", "under 5")
 
 
 def _on_embedded_ledger() -> Iterator[Figure]:
@@ -108,15 +128,27 @@ def _median_ms(act: Callable[[], object], runs: int = _RUNS) -> float:
     return statistics.median(times) * 1_000
 
 
-def _walk(root: bytes, nodes: dict[bytes, bytes], certificate: Identity, contracts: Contracts) -> tuple[bytes, ...]:
+def _walk(
+    root: bytes,
+    nodes: dict[bytes, bytes],
+    certificate: Identity,
+    contracts: Contracts,
+    authorities: tuple[bytes, ...] = (),
+) -> tuple[bytes, ...]:
     """What a gateway does with a node's answer."""
     store = NodeStore()
     store.add(list(nodes.values()))
-    prove_facts(root, contracts, certificate, store.take)
+    prove_facts(root, contracts, certificate, authorities, store.take)
     return store.taken()
 
 
-def _proof(root: bytes, nodes: dict[bytes, bytes], certificate: Identity, contracts: Contracts) -> Proof:
+def _proof(
+    root: bytes,
+    nodes: dict[bytes, bytes],
+    certificate: Identity,
+    contracts: Contracts,
+    authorities: tuple[bytes, ...] = (),
+) -> Proof:
     sealed = Sealed(2_000, NOW - 5, root, (), FIRST_SEALERS[:3])
     return Proof(
         chain_id=CHAIN_ID,
@@ -125,32 +157,47 @@ def _proof(root: bytes, nodes: dict[bytes, bytes], certificate: Identity, contra
         block_hash=sealed.block_hash(),
         header=sealed.encoded(),
         steps=(),
-        nodes=_walk(root, nodes, certificate, contracts),
+        nodes=_walk(root, nodes, certificate, contracts, authorities),
+        authorities=authorities,
     )
 
 
-def _state(count: int, certificate: Identity) -> tuple[bytes, dict[bytes, bytes]]:
+def _state(count: int, certificate: Identity, issuer: str = "") -> tuple[bytes, dict[bytes, bytes]]:
     """Root and the nodes of the paths: a registry with `count` certificates in full batches, and a few accounts."""
     nodes: dict[bytes, bytes] = {}
     slot, key_slot = certificate_slots(certificate)
     header, accepted, rejected = batch_slots(1)
     words = {
-        slot: word(batch=1, entry=5, counter=3),
-        header: batch_header(submitted_at=NOW - 90, window_end=NOW + 90, decided_at=NOW - 60),
+        slot: word(batch=1, entry=5, counter=3, flags=16 if issuer else 0),
+        header: batch_header(submitted_at=NOW - 5_990, window_end=NOW + 90, decided_at=NOW - 60),
         accepted: (1 << _A_BATCH) - 1,
     }
     others = count + 4 * (count // _A_BATCH)
     storage = _sparse(words, {key_slot, rejected}, others, nodes)
-    location, code = directory_slots(REGISTRY_NAME)
-    entry = {location: int.from_bytes(REGISTRY_ADDRESS), code: int.from_bytes(CODE["CertificateRegistry"]), 3: 1}
+    entries = {3: 1}
+    for contract, address in ((REGISTRY, REGISTRY_ADDRESS), (TRUST_LIST, TRUST_LIST_ADDRESS)):
+        location, code = directory_slots(contract)
+        entries |= {location: int.from_bytes(address), code: int.from_bytes(CODE[contract])}
     accounts = {
-        DIRECTORY_ADDRESS: trie_builder.account(1, trie_builder.storage(entry, nodes), CODE["Directory"]),
-        REGISTRY_ADDRESS: trie_builder.account(1, storage, CODE["CertificateRegistry"]),
+        DIRECTORY_ADDRESS: trie_builder.account(1, trie_builder.storage(entries, nodes), CODE["Directory"]),
+        REGISTRY_ADDRESS: trie_builder.account(1, storage, CODE[REGISTRY]),
+        TRUST_LIST_ADDRESS: trie_builder.account(1, _trust_list(nodes), CODE[TRUST_LIST]),
     }
     accounts |= {
         secrets.token_bytes(20): trie_builder.account(9, trie_builder.EMPTY_ROOT, keccak(b"")) for _ in range(60)
     }
     return trie_builder.build(accounts, nodes), nodes
+
+
+def _trust_list(nodes: dict[bytes, bytes]) -> bytes:
+    """Root of a trust list of `_CAS`, the synthetic ledger's among them."""
+    words = {
+        mapping_slot(authority(name), 0) + number: stored
+        for name, listed in CAS.items()
+        for number, stored in enumerate(listed.words())
+    }
+    words |= {secrets.randbits(256): secrets.randbits(256) for _ in range(_CAS * _WORDS_A_CA - len(words))}
+    return trie_builder.storage(words, nodes)
 
 
 def _sparse(words: dict[int, int], absent: set[int], others: int, nodes: dict[bytes, bytes]) -> bytes:

@@ -114,13 +114,16 @@ def test_what_the_engine_sealed_is_believed_without_any_trust_in_the_node(
     assert (code, said["sealers"]) == (0, len(FIRST_SEALERS))
     assert int(str(said["block"])) > made.checkpoint.number
     maker = ProofMaker(sealed.ledger.consortium.file, Connection([sealed.endpoint]))
-    for name, expected in {"valid": 0, "held": 77, "revoked": 77, "unknown": 66}.items():
+    states = {"valid": 0, "held": 77, "revoked": 77, "unknown": 66}
+    issued = {"issued below three": "valid", "issued by a withdrawn CA": "revoked"}
+    for name in (*states, *issued):
+        state = issued.get(name, name)
         der = sealed.ledger.certificates[name]
         certificate, proof = tmp_path / f"{name}.cer", tmp_path / f"{name}.proof"
         certificate.write_bytes(der)
-        proof.write_bytes(maker.make(identify(der))[0].cbor())
+        proof.write_bytes(maker.make(identify(der), sealed.ledger.paths.get(name, ()))[0].cbor())
         code, said = run("verify", certificate, "--proof", proof, "--trust", sealed.trust)
-        assert (code, said["state"], said["sealed"]) == (expected, name, True)
+        assert (code, said["state"], said["sealed"]) == (states[state], state, True)
 
 
 def test_other_sealers_prove_nothing_and_move_no_trust_file(sealed: Sealed, run: Run, tmp_path: Path) -> None:

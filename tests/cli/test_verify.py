@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pki_chain.cli.main import main
+from pki_chain.proof.proof import parse_proof
 from pki_chain.proof.verifier import identify
 from tests.ledger import AUTHORITY, OEM, OPERATOR, VENDOR
 from tests.proof.conftest import ProofLedger, consortium, ledger, ledger_engine
@@ -65,7 +67,7 @@ def _stored(ledger: ProofLedger, name: str, directory: Path) -> tuple[Path, Path
     der = ledger.certificates[name]
     certificate, proof = directory / f"{name}.cer", directory / f"{name}.proof"
     certificate.write_bytes(der)
-    proof.write_bytes(ledger.maker.make(identify(der))[0].cbor())
+    proof.write_bytes(ledger.maker.make(identify(der), ledger.paths.get(name, ()))[0].cbor())
     return certificate, proof
 
 
@@ -75,6 +77,32 @@ def test_exit_codes_say_what_was_proven(ledger: ProofLedger, run: Run, trust: Pa
     certificate, proof = _stored(ledger, state, tmp_path)
     ended, said = run("verify", certificate, "--proof", proof, "--trust", trust, "--unsafe-unsealed")
     assert (ended, said["state"], said["good"], said["sealed"]) == (code, state, code == 0, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["issued", "issued below three", "issued and held", "issued by a withdrawn CA", "issued and unknown"]
+)
+def test_the_cas_above_are_told(ledger: ProofLedger, run: Run, trust: Path, tmp_path: Path, name: str) -> None:
+    outcomes = {"held": ("held", 77), "CA": ("revoked", 77), "unknown": ("unknown", 66)}
+    state, code = outcomes.get(name.rsplit(maxsplit=1)[-1], ("valid", 0))
+    certificate, proof = _stored(ledger, name, tmp_path)
+    ended, said = run("verify", certificate, "--proof", proof, "--trust", trust, "--unsafe-unsealed")
+    assert (ended, said["state"]) == (code, state)
+    above = [] if state == "unknown" else ["0x" + each.hex() for each in ledger.paths[name]]
+    assert said["authorities"] == above
+
+
+def test_a_proof_that_names_another_ca_has_no_answer(
+    ledger: ProofLedger, run: Run, trust: Path, tmp_path: Path
+) -> None:
+    certificate, proof = _stored(ledger, "issued by a withdrawn CA", tmp_path)
+    made = parse_proof(proof.read_bytes())
+    proof.write_bytes(replace(made, authorities=(ledger.paths["issued"][0], *made.authorities[1:])).json())
+    code, said = run("verify", certificate, "--proof", proof, "--trust", trust, "--unsafe-unsealed")
+    assert (code, said["error"]) == (76, "proof-refused")
+    proof.write_bytes(replace(made, authorities=()).cbor())
+    code, said = run("verify", certificate, "--proof", proof, "--trust", trust, "--unsafe-unsealed")
+    assert (code, str(said["message"]).partition(":")[0]) == (76, "broken-path")
 
 
 def test_what_proves_nothing_has_an_exit_code_of_its_own(

@@ -97,11 +97,24 @@ def test_chunks_that_are_none(service: Service, chunks: str) -> None:
     assert all(status >= 400 for status in statuses(answer)), answer
 
 
-def test_whole_chunks_are_a_body(service: Service) -> None:
-    chunks = "2\r\n{}\r\n0\r\n\r\n"
+@pytest.mark.parametrize("chunks", ["2\r\n{}\r\n0\r\n\r\n", "2\r\n{}\r\n", "2\r\n{}\r\n" + "f" * 15 + "\r\n"])
+def test_chunks_are_refused_whole_or_not(service: Service, chunks: str) -> None:
+    """RFC 9110 §15.5.12. A body with a length is taken."""
     answer = exchange(service, request("POST", "/v1/submissions", JSON + "Transfer-Encoding: chunked\r\n", chunks))
+    assert statuses(answer) == [411]
+    assert b"length-required" in answer
+    answer = exchange(service, request("POST", "/v1/submissions", JSON + "Content-Length: 2\r\n", "{}"))
     assert statuses(answer) == [400]
     assert b"missing-field" in answer
+
+
+def test_a_body_that_breaks_off_is_not_taken(service: Service) -> None:
+    content = request("POST", "/v1/submissions", JSON + "Content-Length: 3\r\n", "{}")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+        assert b"missing-field" not in connection.recv(65_536)
+    assert service.get("/healthz").status_code == 200
 
 
 def test_a_body_is_asked_for_before_it_is_sent(service: Service) -> None:

@@ -65,6 +65,34 @@ def test_a_proof_is_had_in_both_forms_and_verifies(
     assert proven.status.state is Status.HELD
 
 
+ISSUED = (
+    "issued",
+    "issued and held",
+    "issued below three",
+    "issued by a withdrawn CA",
+    "issued, replaced CA withdrawn",
+)
+
+
+@pytest.mark.parametrize("name", ISSUED)
+@pytest.mark.parametrize("query", [False, True])
+def test_a_proof_says_what_the_gateway_says_of_what_a_ca_issued(
+    ledger: ProofLedger, client: FlaskClient, clock: Clock, name: str, *, query: bool
+) -> None:
+    der = ledger.certificates[name]
+    identity = identify(der)
+    asked = f"?spki={identity.spki_hash.hex()}&tbs={identity.tbs_hash.hex()}" if query else ""
+    answer = client.get(_path(der) + asked)
+    assert answer.status_code == 200
+    made = parse_proof(answer.data)
+    assert made.authorities == ledger.paths[name]
+    proven = Verifier(ledger.trust, unsafe_unsealed=True).verify(made, identity, int(clock())).status
+    said = client.get(f"/v1/certificates/{hashlib.sha256(der).hexdigest()}/status").get_json()
+    assert said["state"] == proven.state.name.lower()
+    assert said["since"] == proven.since
+    assert (said["reason"] or {"number": 0})["number"] == proven.reason
+
+
 def test_absence_is_proven_by_the_two_hashes(ledger: ProofLedger, client: FlaskClient, clock: Clock) -> None:
     der = ledger.certificates["unknown"]
     identity = identify(der)

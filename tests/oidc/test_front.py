@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from identity_oidc.exchange import Transport, environ_of
 from identity_oidc.front import MAX_BODY_BYTES, Front
 from identity_oidc.provider import Provider
 from identity_oidc.streams import WaitingStreams
 from identity_oidc.workplace import THREADS_AFTER_S, Answer, Workplace
-from tally_service.rsgi import Headers, Transport, environ_of
+from tally_service.rsgi import Headers
 from tests.oidc.test_service import Service, running
 
 if TYPE_CHECKING:

@@ -325,18 +325,20 @@ def test_egress_waits_for_no_resolver_that_hangs(tls_app: TlsApp) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "http://shop.example/logout",
-        "https://user@shop.example/logout",
+        "http://shop.example:{port}/logout",
+        "https://user@shop.example:{port}/logout",
+        "https://shop.example:{port}/logout#there",
         "https:///logout",
         "https://shop.example:99999/",
-        "ftp://shop.example/",
+        "ftp://shop.example:{port}/",
         "file:///etc/passwd",
     ],
 )
 def test_egress_takes_https_addresses_only(tls_app: TlsApp, address: str) -> None:
-    with pytest.raises(EgressError):
-        egress(tls_app).post(address, "x=1")
+    with pytest.raises(EgressError, match="the address is"):
+        egress(tls_app).post(address.format(port=tls_app.port), "x=1")
     assert tls_app.received == []
+    assert egress(tls_app).post(f"https://shop.example:{tls_app.port}/logout", "x=1") == 200
 
 
 @pytest.mark.parametrize(
@@ -486,6 +488,19 @@ def test_an_app_is_on_the_person_s_page_once_however_often_it_was_logged_in_to(
     assert soft.enrol().status == 201
     log_in(add_client(provider, "bank", record={"name": "Bank", "exp": LONG_AFTER}), soft, other)
     assert "Corner Shop" not in account(other, app.issuer)[0], "what has run out is no permission"
+
+
+def test_what_has_run_out_is_not_on_the_person_s_page(
+    provider: Provider, told_app: RelyingParty, soft: SoftAgent, clock: TestClock
+) -> None:
+    log_in(told_app, soft, Browser(user_agent="Mozilla/5.0 (Windows NT 10.0) Chrome/140.0"))
+    clock.ahead_s += provider.config.login.session_s + 1
+    assert soft.enrol(label="the new one").status == 201, "the old one's time is over"
+    browser = Browser()
+    log_in(told_app, soft, browser)
+    text, _ = account(browser, told_app.issuer)
+    assert ("Firefox on Linux" in text, "Chrome on Windows" in text) == (True, False)
+    assert ("the new one" in text, "a test" in text) == (True, False)
 
 
 def test_the_person_s_page_is_for_a_login_on_the_same_machine(

@@ -16,12 +16,14 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import ECKey, OctKey
 from sqlalchemy import select
 
+from identity_oidc.errors import InputError
 from identity_oidc.provider import Provider
+from identity_oidc.registration import register
 from identity_oidc.store.schema import RELEASES
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, OTHER_IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
-from tests.oidc.parties import FORM, Answer, Browser, RelyingParty, add_client, ask, public_jwk
+from tests.oidc.parties import CALLBACK, FORM, Answer, Browser, RelyingParty, add_client, ask, make_record, public_jwk
 
 RAW = bytes.fromhex(IDENTITY[2:])
 
@@ -124,6 +126,23 @@ def test_clients_authenticate_in_their_own_way_only(provider: Provider, app: Rel
     both = ask("POST", f"{app.issuer}/token", headers=app.basic(), body=urlencode(fields | {"client_secret": "x"}))
     assert error_of(both) == "invalid_request"
     assert app.token(**fields).status == 200
+
+
+def test_a_secret_that_leaked_is_replaced(provider: Provider, app: RelyingParty) -> None:
+    registration, record = {"redirect_uris": [CALLBACK]}, make_record()
+    assert register(provider, registration, record).secret is None
+    assert app.redeem("x").json["error"] == "invalid_grant", "a new version keeps the secret"
+    fresh = register(provider, registration, record, new_secret=True).secret
+    assert error_of(app.redeem("x")) == "invalid_client"
+    assert fresh is not None
+    app.secret = fresh
+    assert app.redeem("x").json["error"] == "invalid_grant"
+    keyed = registration | {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": {"keys": [public_jwk(ASSERTION_KEY)]},
+    }
+    with pytest.raises(InputError, match="no secret"):
+        register(provider, keyed, record, new_secret=True)
 
 
 def test_client_secret_post(provider: Provider, soft: SoftAgent) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eth_hash.auto import keccak
 
+from pki_chain.ports import TrustScope
 from pki_chain.proof.errors import Refusal
 from pki_chain.proof.proof import MAX_PROOF_BYTES, Proof, Step, parse_proof
 from pki_chain.proof.registry_state import Identity
@@ -25,6 +27,7 @@ from tests.proof.synthetic import (
     REGISTRY_ADDRESS,
     SEALER_KEYS,
     SEALERS_ADDRESS,
+    TRUST_LIST_ADDRESS,
     UNSEALED,
     State,
     SyntheticLedger,
@@ -33,6 +36,7 @@ from tests.proof.synthetic import (
     make_state,
     signed,
 )
+from tests.proof.synthetic_authorities import CAS, TLS, ListedCa, authority, path, rescoped
 
 LEDGER = SyntheticLedger()
 
@@ -71,13 +75,14 @@ def attempt(
     max_age_s: int | None = None,
     unsafe_unsealed: bool = True,
     least_block: int = 0,
+    certificate: Identity | None = None,
 ) -> Attempt:
     """An attempt at the certificate of this name, by default with the trust file that fits."""
     given = trust or LEDGER.trust(sealing)
     return Attempt(
         proof if isinstance(proof, bytes) else proof.cbor(),
         given if isinstance(given, bytes) else given.encoded(),
-        identity(name),
+        certificate or identity(name),
         now,
         max_age_s,
         unsafe_unsealed,
@@ -89,11 +94,21 @@ GOOD = LEDGER.proof(identity("valid"), CONTRACT_MODE)
 LATER = replace(LEDGER.proof(identity("valid"), CONTRACT_MODE, later=True), steps=(LEDGER.contract_step(),))
 
 
-def under(state: State) -> Proof:
+def under(state: State, name: str = "valid") -> Proof:
     """A proof under another state, with all that the walks need while they can be walked."""
     ledger = SyntheticLedger()
     ledger.__dict__["state"] = state
-    return ledger.proof(identity("valid"), CONTRACT_MODE)
+    return ledger.proof(identity(name), CONTRACT_MODE)
+
+
+def naming(name: str, authorities: Sequence[bytes]) -> Attempt:
+    """At the certificate of this name, by a proof that names these CAs, with the nodes that their walks need."""
+    return attempt(LEDGER.proof(identity(name), CONTRACT_MODE, authorities=authorities), name)
+
+
+def listing(**changes: ListedCa) -> State:
+    """A state with other entries on the trust list, by name."""
+    return make_state(cas={**CAS, **changes})
 
 
 def signed_trust(**changes: object) -> Trust:
@@ -228,6 +243,19 @@ REFUSED: dict[str, tuple[Refusal, Attempt]] = {
             ),
         ),
     ),
+    **{
+        f"step to a set that {what}": (
+            Refusal.BAD_SEALER_SET,
+            attempt(replace(LATER, steps=(LEDGER.contract_step(to),))),
+        )
+        for what, to in {
+            "is empty": (),
+            "has a sealer twice": (*FIRST_SEALERS, FIRST_SEALERS[1]),
+            "has the zero address": (*FIRST_SEALERS, bytes(20)),
+            "has what is no address": (*FIRST_SEALERS, b"\x01" * 21),
+            "is too large": [number.to_bytes(20) for number in range(1, 257)],
+        }.items()
+    },
     "headers with a gap": (
         Refusal.HEADER_NOT_NEXT,
         attempt(
@@ -269,7 +297,7 @@ REFUSED: dict[str, tuple[Refusal, Attempt]] = {
     "CBOR of endless length": (Refusal.MALFORMED_PROOF, attempt(b"\x5b" + b"\xff" * 8)),
     "CBOR not in its shortest form": (
         Refusal.MALFORMED_PROOF,
-        attempt(b"\xb8\x08" + GOOD.cbor()[1:]),
+        attempt(b"\xb8\x09" + GOOD.cbor()[1:]),
     ),
     "a member too many": (
         Refusal.MALFORMED_PROOF,
@@ -289,4 +317,92 @@ REFUSED: dict[str, tuple[Refusal, Attempt]] = {
     ),
     "malformed trust": (Refusal.MALFORMED_TRUST, attempt(GOOD, trust=b"{}")),
     "malformed header": (Refusal.MALFORMED_HEADER, attempt(replace(GOOD, header=GOOD.header[:-1]))),
+    "issued, and no CA named": (Refusal.BROKEN_PATH, naming("issued", ())),
+    "issued, the root left out": (Refusal.BROKEN_PATH, naming("issued", path("cells")[:1])),
+    "a level left out": (Refusal.BROKEN_PATH, naming("of four CAs", (path("site")[0], *path("site")[2:]))),
+    "levels swapped": (
+        Refusal.BROKEN_PATH,
+        naming("of four CAs", (path("site")[0], path("site")[2], path("site")[1], path("site")[3])),
+    ),
+    "more than a root at the end": (Refusal.BROKEN_PATH, naming("issued", (*path("cells"), authority("policy")))),
+    "another CA as root": (Refusal.BROKEN_PATH, naming("issued", (authority("cells"), authority("fallen root")))),
+    "the issuer's parent as issuer": (Refusal.OTHER_ISSUER, naming("of four CAs", path("region"))),
+    "a living CA instead of the withdrawn one": (Refusal.OTHER_ISSUER, naming("of a withdrawn CA", path("cells"))),
+    "the renewed CA of that name": (Refusal.ISSUER_NOT_THEN, naming("issued", path("renewed"))),
+    "an earlier CA of that name": (Refusal.ISSUER_NOT_THEN, naming("issued", path("before"))),
+    "a CA that ended in that second": (
+        Refusal.ISSUER_NOT_THEN,
+        naming("issued in its CA's first second", path("past")),
+    ),
+    "a CA that began the second after": (
+        Refusal.ISSUER_NOT_THEN,
+        naming("issued in its CA's last second", path("to come")),
+    ),
+    "a CA that is not on the list": (Refusal.UNKNOWN_AUTHORITY, naming("issued", (bytes(32), *path("cells")[1:]))),
+    "a root that is not on the list": (Refusal.UNKNOWN_AUTHORITY, naming("issued", (authority("cells"), bytes(32)))),
+    "a CA named for a self-signed one": (Refusal.SPARE_AUTHORITY, naming("valid", path("cells"))),
+    "a CA named for an absent one": (Refusal.SPARE_AUTHORITY, naming("unknown", path("cells"))),
+    "a CA named for a revoked one": (Refusal.SPARE_AUTHORITY, naming("issued and revoked", path("withdrawn"))),
+    "a CA named for a rejected one": (Refusal.SPARE_AUTHORITY, naming("issued and rejected", path("withdrawn"))),
+    "five CAs": (Refusal.MALFORMED_PROOF, naming("of four CAs", (*path("site"), authority("root")))),
+    "a CA's id cut short": (Refusal.MALFORMED_PROOF, naming("issued", (path("cells")[0][:31], path("cells")[1]))),
+    "for a purpose that the CA is not trusted for": (
+        Refusal.ISSUER_OUT_OF_SCOPE,
+        attempt(LEDGER.proof(identity("issued"), CONTRACT_MODE), certificate=rescoped(identity("issued"), TLS)),
+    ),
+    "for a purpose that no CA is trusted for": (
+        Refusal.ISSUER_OUT_OF_SCOPE,
+        attempt(
+            LEDGER.proof(identity("issued"), CONTRACT_MODE), certificate=rescoped(identity("issued"), TrustScope(0))
+        ),
+    ),
+    "a scope wider than above": (Refusal.ISSUER_OUT_OF_SCOPE, naming("of a wider CA", path("wider"))),
+    "a CA that outlives the one above": (Refusal.ISSUER_OUTLIVED, naming("of a longer CA", path("longer"))),
+    "a certificate that outlives its CA": (Refusal.ISSUER_OUTLIVED, naming("of a brief CA", path("brief"))),
+    "a certificate that names no issuer": (
+        Refusal.OTHER_ISSUER,
+        attempt(LEDGER.proof(identity("issued"), CONTRACT_MODE), certificate=replace(identity("issued"), issuer=None)),
+    ),
+    "a CA's entry of before its withdrawal": (
+        Refusal.WRONG_NODE,
+        attempt(
+            replace(
+                LEDGER.proof(identity("of a withdrawn CA"), CONTRACT_MODE),
+                nodes=under(
+                    listing(withdrawn=replace(CAS["withdrawn"], withdrawn_at=0, reason=0)), "of a withdrawn CA"
+                ).nodes,
+            ),
+            "of a withdrawn CA",
+        ),
+    ),
+    "the last node of the CAs left out": (
+        Refusal.INCOMPLETE_PROOF,
+        attempt(
+            replace(
+                LEDGER.proof(identity("issued"), CONTRACT_MODE),
+                nodes=LEDGER.proof(identity("issued"), CONTRACT_MODE).nodes[:-1],
+            ),
+            "issued",
+        ),
+    ),
+    "hostile Directory, another trust list": (
+        Refusal.OTHER_CONTRACT,
+        attempt(under(make_state(trust_list=REGISTRY_ADDRESS), "issued"), "issued"),
+    ),
+    "hostile Directory, a trust list of other code": (
+        Refusal.HOSTILE_DIRECTORY,
+        attempt(under(make_state(trust_list_code=keccak(b"other")), "issued"), "issued"),
+    ),
+    "hostile Directory, no trust list": (
+        Refusal.HOSTILE_DIRECTORY,
+        attempt(under(make_state(trust_list=b""), "issued"), "issued"),
+    ),
+    "nothing at the trust list's place": (
+        Refusal.NO_CONTRACT,
+        attempt(under(make_state(trust_list=b"\x01" * 20), "issued"), "issued"),
+    ),
+    "trust list of other code": (
+        Refusal.OTHER_CONTRACT,
+        attempt(under(make_state(accounts={TRUST_LIST_ADDRESS: keccak(b"other")}), "issued"), "issued"),
+    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki_chain.chain.proofs import ProofMaker, address_bytes
 from pki_chain.chain.typed_data import TypedData, TypedTexts
 from pki_chain.ports import HoldKind
-from pki_chain.proof.registry_state import DIRECTORY, REGISTRY, Contracts
+from pki_chain.proof.directory_state import PINNED, Contracts
 from pki_chain.proof.sealer_set import SealerState, Sealing
 from pki_chain.proof.seals import SealerMode
 from pki_chain.proof.trust import Trust, TrustTerms, sealers_hash
@@ -31,6 +32,7 @@ from tests.ledger import (
     issue_certificates,
     ledger_engine,
 )
+from tests.proof.issued import put_issued
 
 __all__ = ["consortium", "ledger", "ledger_engine"]
 
@@ -43,6 +45,8 @@ class ProofLedger:
     certificates: dict[str, bytes]
     maker: ProofMaker
     trust: Trust
+    paths: Mapping[str, tuple[bytes, ...]]
+    """By the name of a certificate that a CA issued, the CAs above it."""
 
     def now(self) -> int:
         return self.consortium.now()
@@ -69,8 +73,10 @@ def ledger(consortium: Consortium) -> ProofLedger:
     assert consortium.send(
         consortium.calls.block_key_by_proof(info, int(order["r"], 16), int(order["s"], 16))
     ).succeeded
+    below_authorities, paths = put_issued(consortium)
+    place_hold(consortium, below_authorities["issued and held"], HoldKind.OWNER, VENDOR)
     maker = ProofMaker(consortium.file, consortium.ledger.connection)
-    return ProofLedger(consortium, certificates, maker, trust_of(consortium))
+    return ProofLedger(consortium, certificates | below_authorities, maker, trust_of(consortium), paths)
 
 
 def issue_certificate(member: FoundedMember, key: ec.EllipticCurvePrivateKey, *, now: int) -> bytes:
@@ -110,7 +116,7 @@ def trust_of(consortium: Consortium) -> Trust:
         salt=consortium.file.salt,
         contracts=Contracts(
             address_bytes(consortium.file.directory),
-            MappingProxyType({name: consortium.file.code_hashes[name] for name in (DIRECTORY, REGISTRY)}),
+            MappingProxyType({name: consortium.file.code_hashes[name] for name in PINNED}),
         ),
         sealing=Sealing(SealerMode.NONE),
         age_bound_s=30,

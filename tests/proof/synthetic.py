@@ -19,29 +19,49 @@ from eth_hash.auto import keccak
 
 from pki_chain.chain.proofs import NodeStore
 from pki_chain.proof.account import prove_account, prove_word
+from pki_chain.proof.directory_state import (
+    DIRECTORY,
+    PINNED,
+    REGISTRY,
+    TRUST_LIST,
+    Contracts,
+    directory_slots,
+    mapping_slot,
+)
 from pki_chain.proof.errors import ProofRefusedError
 from pki_chain.proof.proof import Proof, Step
 from pki_chain.proof.registry_state import (
-    DIRECTORY,
-    REGISTRY,
-    REGISTRY_NAME,
-    Contracts,
     Identity,
     batch_slots,
     certificate_slots,
-    directory_slots,
     prove_facts,
 )
 from pki_chain.proof.sealer_set import SealerState, Sealing, read_sealers
 from pki_chain.proof.seals import MIX_HASH, SealerMode
 from pki_chain.proof.trust import Trust, TrustTerms
 from tests.proof import trie_builder
+from tests.proof.synthetic_authorities import (
+    CAS,
+    ISSUERS,
+    NOW,
+    SUBMITTED_AT,
+    WITHOUT_PATH,
+    YEAR,
+    ListedCa,
+    authority,
+    issued_identity,
+    path,
+)
 
 CHAIN_ID = 20_261_121
-NOW = 1_795_000_000
-YEAR = 365 * 86_400
 DIRECTORY_ADDRESS, REGISTRY_ADDRESS, SEALERS_ADDRESS = b"\xd1" * 20, b"\xe2" * 20, b"\x77" * 20
-CODE = {DIRECTORY: keccak(b"directory code"), REGISTRY: keccak(b"registry code"), "Sealers": keccak(b"sealers code")}
+TRUST_LIST_ADDRESS = b"\x55" * 20
+CODE = {
+    DIRECTORY: keccak(b"directory code"),
+    REGISTRY: keccak(b"registry code"),
+    TRUST_LIST: keccak(b"trust list code"),
+    "Sealers": keccak(b"sealers code"),
+}
 BATCH, OPEN_BATCH, LAPSED_BATCH = 7, 8, 9
 
 SEALER_KEYS = [coincurve.PrivateKey(keccak(b"proof-vector-sealer-%d" % number)) for number in range(1, 7)]
@@ -130,16 +150,33 @@ WORDS = {
     "superseded": word(entry=6, state=4, reason=4, changed_at=NOW - 900),
     "expired by the reader's clock": word(entry=0, not_after=NOW),
     "with a renewal's flag": word(entry=0, flags=8),
-    "issued by a CA": word(entry=0, flags=16),
     "in a state of the future": word(entry=0, state=9),
     "in a batch that is not there": word(entry=0, batch=99),
+}
+WORDS |= {name: word(entry=0, flags=16) for name in ISSUERS} | {
+    "issued and held": word(entry=1, flags=17, counter=1, reason=6, changed_at=NOW - 3_000),
+    "issued and revoked": word(entry=2, state=5, flags=16, reason=4, changed_at=NOW - 2_000),
+    "issued, with a blocked key": word(entry=3, flags=16),
+    "issued and rejected": word(entry=4, flags=16),
+    "issued and submitted": word(batch=OPEN_BATCH, entry=0, flags=16),
+    "issued and superseded": word(entry=6, state=4, flags=16, reason=4, changed_at=NOW - 900),
+    "issued and expired": word(entry=5, flags=16, not_after=NOW - 100),
+    "held, of a withdrawn CA": word(entry=1, flags=17, counter=1, reason=6, changed_at=NOW - 3_000),
+    "expired after its CA fell": word(entry=5, flags=16, not_after=NOW - 100),
+    "expired before its CA fell": word(entry=5, flags=16, not_after=NOW - 100),
 }
 """Certificates by name, as the registry stores them; "unknown" is nowhere."""
 
 
 def identity(name: str) -> Identity:
     """Any two hashes: what they are of is the certificate's matter."""
+    if name in ISSUERS:
+        return issued_identity(name)
     return Identity(keccak(b"spki of " + name.encode()), keccak(b"tbs of " + name.encode()))
+
+
+PATHS = {identity(name).certificate: path(ca) for name, ca in ISSUERS.items() if name not in WITHOUT_PATH}
+"""By a certificate's id, the CAs on which its answer depends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +194,27 @@ class State:
 
 def registry_words() -> dict[int, int]:
     words = {certificate_slots(identity(name))[0]: stored for name, stored in WORDS.items()}
-    words[certificate_slots(identity("with a blocked key"))[1]] = pack(((1, 8), (NOW - 1_500, 40), (1, 1)))
+    for blocked in ("with a blocked key", "issued, with a blocked key"):
+        words[certificate_slots(identity(blocked))[1]] = pack(((1, 8), (NOW - 1_500, 40), (1, 1)))
     for batch, window_end, decided_at in (
         (BATCH, NOW + 80_000, NOW - 4_000),
         (OPEN_BATCH, NOW + 80_000, 0),
         (LAPSED_BATCH, NOW - 50, 0),
     ):
         header, accepted, rejected = batch_slots(batch)
-        words[header] = batch_header(submitted_at=NOW - 6_000, window_end=window_end, decided_at=decided_at)
+        words[header] = batch_header(submitted_at=SUBMITTED_AT, window_end=window_end, decided_at=decided_at)
         words[accepted] = 0b1101111 if batch == BATCH else 0b10
         words[rejected] = 0b10000 if batch == BATCH else 0
     # Company, so that walks pass through branches.
     words |= {int.from_bytes(keccak(b"filler %d" % number)): number + 1 for number in range(400)}
+    return words
+
+
+def trust_list_words(cas: Mapping[str, ListedCa]) -> dict[int, int]:
+    words = {}
+    for name, listed in cas.items():
+        first = mapping_slot(authority(name), 0)
+        words |= {first + number: stored for number, stored in enumerate(listed.words())}
     return words
 
 
@@ -177,21 +223,35 @@ def make_state(
     sealers: Sequence[bytes] = FIRST_SEALERS,
     location: bytes = REGISTRY_ADDRESS,
     code_hash: bytes = CODE[REGISTRY],
+    trust_list: bytes = TRUST_LIST_ADDRESS,
+    trust_list_code: bytes = CODE[TRUST_LIST],
+    cas: Mapping[str, ListedCa] = CAS,
     accounts: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> State:
-    """A state with Directory, registry and the sealers' contract; `accounts` replaces code hashes by address."""
+    """A state with Directory, registry, trust list and the sealers' contract; `accounts` replaces code hashes by
+    address."""
     nodes: dict[bytes, bytes] = {}
-    location_slot, code_slot = directory_slots(REGISTRY_NAME)
+    entries = {
+        directory_slots(REGISTRY): (location, code_hash),
+        directory_slots(TRUST_LIST): (trust_list, trust_list_code),
+    }
     first = int.from_bytes(keccak(bytes(32)))
     storages = {
-        DIRECTORY_ADDRESS: {location_slot: int.from_bytes(location), code_slot: int.from_bytes(code_hash), 5: 6},
+        DIRECTORY_ADDRESS: {5: 6}
+        | {
+            slot: int.from_bytes(stored)
+            for slots, entry in entries.items()
+            for slot, stored in zip(slots, entry, strict=True)
+        },
         REGISTRY_ADDRESS: registry_words(),
+        TRUST_LIST_ADDRESS: trust_list_words(cas),
         SEALERS_ADDRESS: {0: len(sealers)}
         | {first + index: int.from_bytes(each) for index, each in enumerate(reversed(sealers))},
     }
     codes = {
         DIRECTORY_ADDRESS: CODE[DIRECTORY],
         REGISTRY_ADDRESS: CODE[REGISTRY],
+        TRUST_LIST_ADDRESS: CODE[TRUST_LIST],
         SEALERS_ADDRESS: CODE["Sealers"],
         **accounts,
     }
@@ -266,7 +326,7 @@ def make_trust(sealing: Sealing, checkpoint: SealerState, *, threshold: int = 2)
     terms = TrustTerms(
         chain_id=CHAIN_ID,
         salt=keccak(b"salt"),
-        contracts=Contracts(DIRECTORY_ADDRESS, MappingProxyType({name: CODE[name] for name in (DIRECTORY, REGISTRY)})),
+        contracts=Contracts(DIRECTORY_ADDRESS, MappingProxyType({name: CODE[name] for name in PINNED})),
         sealing=sealing,
         age_bound_s=30,
         governance_window_s=30 * 86_400,
@@ -311,17 +371,27 @@ class SyntheticLedger:
         root = (self.later_state if later else self.state).root
         return Sealed(self.head_number, time, root, listed, sealers[:signers])
 
-    def nodes(self, certificate: Identity, *, later: bool = False) -> tuple[bytes, ...]:
+    def nodes(
+        self, certificate: Identity, authorities: Sequence[bytes] = (), *, later: bool = False
+    ) -> tuple[bytes, ...]:
         state = self.later_state if later else self.state
         store = state.store()
         contracts = self.trust(UNSEALED).terms.contracts
         with suppress(ProofRefusedError):  # what is refused has a proof too, as far as it goes
-            prove_facts(state.root, contracts, certificate, store.take)
+            prove_facts(state.root, contracts, certificate, authorities, store.take)
         return store.taken()
 
     def proof(
-        self, certificate: Identity, sealing: Sealing, *, later: bool = False, head: Sealed | None = None
+        self,
+        certificate: Identity,
+        sealing: Sealing,
+        *,
+        later: bool = False,
+        head: Sealed | None = None,
+        authorities: Sequence[bytes] | None = None,
     ) -> Proof:
+        """By default with the CAs that the answer depends on."""
+        named = PATHS.get(certificate.certificate, ()) if authorities is None else tuple(authorities)
         made = head or self.head(sealing, later=later)
         header, block_hash = made.encoded(), made.block_hash()
         if sealing.mode is SealerMode.NONE:
@@ -334,16 +404,19 @@ class SyntheticLedger:
             block_hash=block_hash,
             header=header,
             steps=(),
-            nodes=self.nodes(certificate, later=later),
+            nodes=self.nodes(certificate, named, later=later),
+            authorities=named,
         )
 
-    def contract_step(self) -> Step:
-        """The block that changes the contract's set from four to five, sealed by the four."""
-        header = Sealed(1_500, NOW - 40_000, self.later_state.root, (), FIRST_SEALERS[:3])
-        store = self.later_state.store()
+    def contract_step(self, sealers: Sequence[bytes] = LATER_SEALERS) -> Step:
+        """The block that changes the contract's set from four to five, or to others, sealed by the four."""
+        state = self.later_state if sealers is LATER_SEALERS else make_state(sealers=sealers)
+        header = Sealed(1_500, NOW - 40_000, state.root, (), FIRST_SEALERS[:3])
+        store = state.store()
         account = prove_account(header.state_root, SEALERS_ADDRESS, store.take)
         assert account is not None
-        read_sealers(lambda slot: prove_word(account.storage_root, slot, store.take), 0)
+        with suppress(ProofRefusedError):  # what is refused has a proof too, as far as it goes
+            read_sealers(lambda slot: prove_word(account.storage_root, slot, store.take), 0)
         return Step(header.encoded(), store.taken())
 
     def header_steps(self) -> tuple[Step, ...]:

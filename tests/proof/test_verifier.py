@@ -28,12 +28,14 @@ from tests.proof.synthetic import (
     HEADER_MODE,
     LATER_SEALERS,
     NOW,
+    PATHS,
     SEALER_KEYS,
     UNSEALED,
     address,
     identity,
     signed,
 )
+from tests.proof.synthetic_authorities import ALL, CAS, ISSUERS
 
 MODES = [HEADER_MODE, CONTRACT_MODE, UNSEALED]
 ANSWERS = {
@@ -52,6 +54,27 @@ ANSWERS = {
     "expired": (Status.EXPIRED, 0, NOW - 100),
     "superseded": (Status.SUPERSEDED, 4, NOW - 900),
     "unknown": (Status.UNKNOWN, 0, 0),
+    "issued": (Status.VALID, 0, NOW - 4_000),
+    "issued and held": (Status.HELD, 6, NOW - 3_000),
+    "issued and revoked": (Status.REVOKED, 4, NOW - 2_000),
+    "issued, with a blocked key": (Status.REVOKED, 1, NOW - 1_500),
+    "issued and rejected": (Status.REJECTED, 0, NOW - 4_000),
+    "issued and submitted": (Status.SUBMITTED, 0, NOW - 6_000),
+    "issued and superseded": (Status.SUPERSEDED, 4, NOW - 900),
+    "issued and expired": (Status.EXPIRED, 0, NOW - 100),
+    "of four CAs": (Status.VALID, 0, NOW - 4_000),
+    "of a root": (Status.VALID, 0, NOW - 4_000),
+    "issued in its CA's first second": (Status.VALID, 0, NOW - 4_000),
+    "issued in its CA's last second": (Status.VALID, 0, NOW - 4_000),
+    "of a withdrawn CA": (Status.REVOKED, 2, NOW - 1_000),
+    "held, of a withdrawn CA": (Status.REVOKED, 2, NOW - 1_000),
+    "of a CA that changed hands": (Status.REVOKED, 3, NOW - 1_000),
+    "expired after its CA fell": (Status.REVOKED, 2, NOW - 1_000),
+    "expired before its CA fell": (Status.EXPIRED, 0, NOW - 100),
+    "of a fallen root": (Status.REVOKED, 2, NOW - 2_500),
+    "of one that ended before its root": (Status.REVOKED, 5, NOW - 2_600),
+    "of one that ended after its root": (Status.REVOKED, 2, NOW - 2_500),
+    "of one that ended with its root": (Status.REVOKED, 9, NOW - 2_500),
 }
 
 
@@ -78,6 +101,8 @@ def test_each_answer_is_proven_in_each_mode(name: str, sealing: Sealing) -> None
     assert proven.status.since == (ended if name == "after an emergency" else since)
     assert (proven.block_number, proven.age_s, proven.sealed) == (2_000, 5, sealing is not UNSEALED)
     assert proven.is_good == (state is Status.VALID)
+    assert proven.authorities == PATHS.get(identity(name).certificate, ())
+    assert proven.scope == (CAS[ISSUERS[name]].scope if proven.authorities else ALL)
 
 
 def test_a_certificate_that_ends_between_block_and_now_is_not_good() -> None:
@@ -89,7 +114,8 @@ def test_a_certificate_that_ends_between_block_and_now_is_not_good() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["with a renewal's flag", "issued by a CA", "in a state of the future", "in a batch that is not there"]
+    "name",
+    ["with a renewal's flag", "in a state of the future", "in a batch that is not there", "of a CA of the future"],
 )
 def test_a_record_that_this_program_does_not_know_is_refused(name: str) -> None:
     proof = LEDGER.proof(identity(name), CONTRACT_MODE)
@@ -133,7 +159,11 @@ def test_a_newer_trust_file_is_taken_only_from_whom_the_old_one_names() -> None:
     assert refusal_of(lambda: old.renewed(old)) is Refusal.HEADER_BEFORE_CHECKPOINT
 
 
-FIXED = {sealing.mode: LEDGER.proof(identity("valid"), sealing).cbor() for sealing in MODES}
+FIXED = [
+    (name, sealing, LEDGER.proof(identity(name), sealing).cbor())
+    for sealing in MODES
+    for name in ("valid", "of four CAs")
+]
 FIXED_JSON = GOOD.json()
 STEPS = LATER.cbor()
 
@@ -141,10 +171,10 @@ STEPS = LATER.cbor()
 @settings(max_examples=400, deadline=None)
 @given(data=st.data(), bit=st.integers(0, 7))
 def test_a_bit_flipped_anywhere_in_the_cbor_is_refused(data: st.DataObject, bit: int) -> None:
-    sealing = data.draw(st.sampled_from(MODES))
-    content = bytearray(FIXED[sealing.mode])
+    name, sealing, fixed = data.draw(st.sampled_from(FIXED))
+    content = bytearray(fixed)
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << bit
-    refusal_of(lambda: verify(parse_proof(bytes(content)), sealing=sealing))
+    refusal_of(lambda: verify(parse_proof(bytes(content)), name, sealing=sealing))
 
 
 @settings(max_examples=200, deadline=None)

@@ -38,7 +38,8 @@ class Carried:
 
     def fetch(self, name: str) -> bytes:
         """A proof of now, as the device fetched it while it had a connection."""
-        proof, header = self.ledger.maker.make(identify(self.ledger.certificates[name]))
+        path = self.ledger.paths.get(name, ())
+        proof, header = self.ledger.maker.make(identify(self.ledger.certificates[name]), path)
         self.now = max(self.now, float(header.time))
         return proof.cbor()
 
@@ -87,6 +88,15 @@ def test_who_brought_a_proof_that_is_young_enough_comes_in(carried: Carried) -> 
 def test_a_proof_of_anything_else_lets_nobody_in(carried: Carried, name: str) -> None:
     carried.put(name, carried.fetch(name))
     assert carried.reason(name) == name
+
+
+def test_who_has_a_ca_brings_proofs_too_and_is_not_listed_one_by_one(carried: Carried) -> None:
+    carried.put("issued below three", carried.fetch("issued below three"))
+    carried.put("issued by a withdrawn CA", carried.fetch("issued by a withdrawn CA"))
+    assert carried.reason("issued below three") == "accepted"
+    assert carried.reason("issued by a withdrawn CA") == "revoked"
+    folder = ProofFolder(carried.directory, carried.trust, DAY_S, unsafe_unsealed=True)
+    assert folder.certificates(carried.now) == {}
 
 
 def test_another_s_proof_or_none_lets_nobody_in(carried: Carried) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from pki_chain.gateway.services import INDEX_FILE
+from pki_chain.ports import Status
 from pki_chain.status import crl
 from pki_chain.status.crl import (
     CrlEntry,
@@ -23,6 +27,7 @@ from pki_chain.status.crl import (
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import Gateway, problem_code
 from tests.index.recorded_ledger import SMALL_CELL, certificate
+from tests.relying.ocsp_requests import each_response, request
 
 KNOWN = certificate(0)
 PATH = f"/crl/{SMALL_CELL}/0-of-1.crl"
@@ -64,6 +69,19 @@ def test_held_and_revoked_are_listed(publishing: Gateway) -> None:
     publishing.ledger.release(KNOWN)
     publishing.catch_up()
     assert listed(read(publishing)) == {2: 1, 3: 0}
+
+
+def test_a_superseded_one_is_listed_as_ocsp_says_it(publishing: Gateway) -> None:
+    """No contract writes that state yet; a list must not be silent where OCSP says revoked."""
+    database = publishing.config.gateway.data / INDEX_FILE
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE certificates SET told = ?, state = 4, reason = 4 WHERE sha256 = ?",
+            (int(Status.SUPERSEDED), parse_certificate(KNOWN).sha256),
+        )
+    assert listed(read(publishing)) == {1: 4}
+    (single,) = each_response(publishing.services.ocsp_answers.answer(request([KNOWN])).content)
+    assert single.revocation_reason is x509.ReasonFlags.superseded
 
 
 def test_cryptography_reads_it(publishing: Gateway) -> None:

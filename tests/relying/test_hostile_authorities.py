@@ -15,7 +15,7 @@ from cryptography.x509.ocsp import OCSPCertStatus
 from pki_chain import ports
 from pki_chain.chain.signer import create_passphrase, load_passphrase
 from pki_chain.gateway.app import create_front
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.services import DELEGATED_KEYS
 from pki_chain.ports import DelegationKind, TrustScope
 from pki_chain.x509.authority import parse_authority

@@ -22,7 +22,7 @@ from pyasn1_modules import rfc6960
 
 from pki_chain.chain.signer import create_passphrase
 from pki_chain.gateway.app import create_front
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.ports import DelegationKind
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import Gateway, opened, problem_code

@@ -232,7 +232,7 @@ def answering(issuer: Issuer, device: bytes, signer: x509.Certificate) -> WSGIAp
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked = ocsp.load_der_ocsp_request(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(int(issuer.gateway.clock()), UTC)
         content = (
             ocsp.OCSPResponseBuilder()
             .add_response(
@@ -295,7 +295,8 @@ class Meeting:
     everything: Path
 
     def speak(self, name: str, port: int) -> str:
-        """What the device of this name says of the one that listens."""
+        """What the device of this name says of the one that listens, by a ledger that is not old."""
+        tick(self.gateway)
         done = subprocess.run(
             [sys.executable, PEER, "connect", "127.0.0.1", str(port), *self.files[name], *self.arguments],
             capture_output=True,
@@ -310,9 +311,12 @@ class Meeting:
         """The device of this name; its port, and what it says next."""
         command = [sys.executable, str(PEER), "listen", "0", *self.files[name], *self.arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().rpartition(" ")[2]), lambda: str(process.stdout.readline()).strip()  # type: ignore[union-attr]
-            process.terminate()
+            said = process.stdout
+            assert said is not None
+            try:
+                yield int(said.readline().rpartition(" ")[2]), lambda: said.readline().strip()
+            finally:
+                process.terminate()
 
 
 def store_device(directory: Path, name: str, own: PrivateKey, *chain: bytes) -> list[str]:
@@ -353,32 +357,32 @@ def name_of(der: bytes) -> str:
     return parse_certificate(der).names[0].text
 
 
+def until(wanted: tuple[str, str], meet: Callable[[], tuple[str, str]], *meanwhile: tuple[str, str]) -> None:
+    """Both sides say this in the end. A loaded machine may ask in vain before, and what was kept may still hold."""
+    end = time.monotonic() + PATIENCE_S
+    while (said := meet()) != wanted:
+        assert said in meanwhile or any("unavailable" in each for each in said), said
+        assert time.monotonic() < end, said
+
+
 def test_two_vendors_with_different_chains_speak_in_both_directions(meeting: Meeting) -> None:
-    meter = name_of(meeting.below.device(METER))
+    cell, meter = name_of(meeting.cell), name_of(meeting.below.device(METER))
+    let_in = (f"accepted {cell}", f"accepted {meter}")
     with meeting.listening("cell") as (port, says):
-        assert meeting.speak("meter", port) == f"accepted {name_of(meeting.cell)}"
-        assert says() == f"accepted {meter}"
-        meeting.speak("stranger", port)  # of the same CA, and never published
-        assert says() == "refused: unknown"
+
+        def meet(name: str) -> tuple[str, str]:
+            return meeting.speak(name, port), says()
+
+        until(let_in, lambda: meet("meter"))
+        # Of the same CA, and never published.
+        until(("refused by the peer", "refused: unknown"), lambda: meet("stranger"))
         meeting.gateway.ledger.hold(meeting.below.device(METER))
-        tick(meeting.gateway)
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            meeting.speak("meter", port)
-            if (said := says()) != f"accepted {meter}":  # by an answer of at most five seconds ago
-                break
-            assert time.monotonic() < end
-        assert said == "refused: held"
+        until(("refused by the peer", "refused: held"), lambda: meet("meter"), let_in)  # kept for five seconds at most
     meeting.gateway.ledger.release(meeting.below.device(METER))
-    tick(meeting.gateway)
     with meeting.listening("meter") as (port, says):
-        assert meeting.speak("cell", port) == f"accepted {meter}"
-        assert says() == f"accepted {name_of(meeting.cell)}"
-        meeting.gateway.ledger.hold(meeting.cell)
-        tick(meeting.gateway)
+        until((f"accepted {meter}", f"accepted {cell}"), lambda: (meeting.speak("cell", port), says()))
         meeting.gateway.ledger.hold(meeting.below.device(METER))
-        tick(meeting.gateway)
-        assert meeting.speak("cell", port) == "refused: held"
+        until(("refused: held", ""), lambda: (meeting.speak("cell", port), ""))
 
 
 @pytest.mark.openssl
@@ -391,7 +395,9 @@ def test_openssl_is_either_side(meeting: Meeting, tmp_path: Path) -> None:
         return ["-key", own, "-cert", chain, "-cert_chain", chain, "-CAfile", str(meeting.everything)]
 
     with meeting.listening("cell") as (port, says):
-        for name, is_welcome in (("meter", True), ("stranger", False)):
+
+        def meet(name: str) -> tuple[str, str]:
+            tick(meeting.gateway)
             command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options(name)]
             done = subprocess.run(
                 [*command, "-verify_return_error", "-quiet"],
@@ -401,8 +407,10 @@ def test_openssl_is_either_side(meeting: Meeting, tmp_path: Path) -> None:
                 timeout=60,
                 stdin=subprocess.PIPE,
             )
-            assert ("welcome" in done.stdout) == is_welcome, done.stderr
-            assert says().startswith("accepted" if is_welcome else "refused")
+            return done.stdout.strip(), says()
+
+        until(("welcome", f"accepted {name_of(meeting.below.device(METER))}"), lambda: meet("meter"))
+        until(("", "refused: unknown"), lambda: meet("stranger"))
     port = free_port()
     command = ["openssl", "s_server", "-accept", str(port), *options("meter"), "-Verify", "2", "-verify_return_error"]
     with subprocess.Popen([*command, "-rev"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
@@ -410,7 +418,8 @@ def test_openssl_is_either_side(meeting: Meeting, tmp_path: Path) -> None:
         try:
             while server.stdout.readline().strip() != "ACCEPT":
                 assert server.poll() is None
-            assert meeting.speak("cell", port) == f"accepted {name_of(meeting.below.device(METER))}"
+            meter = name_of(meeting.below.device(METER))
+            until((f"accepted {meter}", ""), lambda: (meeting.speak("cell", port), ""))
             unpublished = store_device(tmp_path, "unpublished", key(8), UNPUBLISHED)
             meeting.files["unpublished"] = unpublished
             assert meeting.speak("unpublished", port).startswith("refused")

@@ -147,6 +147,12 @@ def test_deltas_come_in_the_same_parts(publishing: Gateway, root: Issuer) -> Non
     assert [listed(each) for each in deltas] == [{0}, {11}, {0, 11, 20}]
     (released,) = x509.load_der_x509_crl(deltas[0])
     assert released.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.remove_from_crl
+    freshest = x509.load_der_x509_crl(fetch(root, 0)).extensions.get_extension_for_class(x509.FreshestCRL)
+    (name,) = freshest.value[0].full_name or ()
+    assert (name.value, freshest.critical) == (
+        f"{HERE}/crl/{root.name}/0.crl?base={publishing.ledger.head().number}",
+        False,
+    )
     for part in (0, 1):
         indicator = x509.load_der_x509_crl(deltas[part]).extensions.get_extension_for_class(x509.DeltaCRLIndicator)
         assert (indicator.critical, indicator.value.crl_number) == (True, base)
@@ -332,6 +338,26 @@ def test_openssl_takes_the_part_of_the_certificate_and_no_other(
         assert "certificate revoked" in check(device, part, 2)
     for device, part in ((0, 1), (1, 1), (10, 0), (11, 0), (20, 0)):
         assert "CRL scope" in check(device, part, 2)
+
+
+@pytest.mark.openssl
+def test_openssl_takes_the_delta_of_a_part(publishing: Gateway, root: Issuer, tmp_path: Path) -> None:
+    signer = store_pem(tmp_path / "signer.pem", root.delegate(CRL))
+    publishing.catch_up()
+    authority, base = store_pem(tmp_path / "ca.pem", root.authority.der), publishing.ledger.head().number
+    pem, full = serialization.Encoding.PEM, fetch(root, 0)
+    publishing.ledger.revoke(root.device(1))
+    publishing.ledger.revoke(root.device(10))
+    publishing.catch_up()
+    devices = {each: store_pem(tmp_path / f"{each}.pem", root.device(each)) for each in (0, 1)}
+    verify = ("openssl", "verify", "-crl_check", "-extended_crl", "-CAfile", authority, "-untrusted", signer)
+    for part, status in ((0, 2), (1, 0)):  # that of the other part is none to this list
+        lists = tmp_path / f"lists-{part}.pem"
+        both = (full, fetch(root, part, f"?base={base}"))
+        lists.write_bytes(b"".join(x509.load_der_x509_crl(each).public_bytes(pem) for each in both))
+        said = run(*verify, "-use_deltas", "-CRLfile", lists, devices[1], status=status)
+        assert ("certificate revoked" in said) == (status != 0)
+        assert run(*verify, "-use_deltas", "-CRLfile", lists, devices[0]).endswith("OK\n")
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")

@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki_chain.gateway.app import create_front
-from pki_chain.gateway.front import MAX_BODY_BYTES, Front
-from pki_chain.gateway.ocsp_answers import OcspCache
+from pki_chain.gateway.front import Front
+from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.index.errors import IndexFaultError
 from pki_chain.ports import HoldKind
 from pki_chain.status.ocsp_request import OcspRequestError, parse_ocsp_request
 from pki_chain.status.status_key import LEAD_S, RENEW_BEFORE_S
 from pki_chain.x509.certificate import parse_certificate
 from tests.gateway.conftest import Gateway, problem_code
-from tests.gateway.test_front import ask, scope
+from tests.gateway.rsgi import Request, ask
 from tests.index.recorded_ledger import OEM, OPERATOR, certificate, certificates
 from tests.relying.ocsp_requests import each_response, request
 
@@ -203,13 +203,7 @@ def front_of(gateway: Gateway) -> Front:
 
 
 def by_front(front: Front, content: bytes) -> bytes:
-    status, headers, body = asyncio.run(
-        ask(
-            front,
-            scope("POST", "/ocsp", headers=[(b"content-type", TYPE.encode())]),
-            [{"type": "http.request", "body": content}],
-        )
-    )
+    status, headers, body = asyncio.run(ask(front, Request("POST", "/ocsp", TYPE, content)))
     assert (status, headers["content-type"]) == (200, "application/ocsp-response")
     return body
 
@@ -268,19 +262,18 @@ def test_a_kept_answer_does_not_outlive_the_bounds(publishing: Gateway) -> None:
 def test_get_with_slashes_takes_the_short_way_too(publishing: Gateway) -> None:
     front = front_of(publishing)
     path = "/ocsp/" + base64.b64encode(request([KNOWN])).decode()
-    status, headers, body = asyncio.run(ask(front, scope("GET", path)))
+    status, headers, body = asyncio.run(ask(front, Request("GET", path)))
     assert (status, headers["cache-control"]) == (200, "max-age=5, must-revalidate")
     assert each_response(body)[0].certificate_status is OCSPCertStatus.GOOD
     for bad in ("/ocsp//", "/ocsp/", "/ocsp/" + "A" * 100_000):
-        _, headers, body = asyncio.run(ask(front, scope("GET", bad)))
+        _, headers, body = asyncio.run(ask(front, Request("GET", bad)))
         assert refusal(body) is OCSPResponseStatus.MALFORMED_REQUEST
         assert headers["cache-control"] == "no-store"
 
 
 def test_a_megabyte_is_not_read(publishing: Gateway) -> None:
-    chunks = [{"type": "http.request", "body": bytes(MAX_BODY_BYTES), "more_body": True}] * 4
-    request_scope = scope("POST", "/ocsp", headers=[(b"content-type", TYPE.encode())])
-    status, _, _ = asyncio.run(ask(front_of(publishing), request_scope, chunks))
+    asked = Request("POST", "/ocsp", TYPE, length=2**20)
+    status, _, _ = asyncio.run(ask(front_of(publishing), asked))
     assert status == 413
 
 
@@ -305,7 +298,7 @@ def test_what_was_read_before_is_read_the_same(asked: list[tuple[int, bytes, boo
 
 
 def test_the_cache_is_bounded(publishing: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pki_chain.gateway.ocsp_answers._MAX_KEPT", 2)
+    monkeypatch.setattr("pki_chain.gateway.ocsp_cache._MAX_KEPT", 2)
     parts = publishing.services
     cache = OcspCache(parts.ocsp_answers, parts.read_model, parts.change_log, parts.freshness)
     for der in certificates(3):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from pki_chain.config import GatewaySection, LedgerSection, MemberConfig, MemberSection
 from pki_chain.gateway.app import create_app
@@ -13,9 +15,13 @@ from pki_chain.gateway.services import INDEX_FILE
 from pki_chain.index.indexer import Indexer
 from pki_chain.proof.verifier import Verifier
 from pki_chain.relying_party import NotTrustedError, ProofSource, RelyingParty
+from tests.certificates import key
 from tests.gateway.conftest import Clock
 from tests.proof.conftest import ProofLedger, consortium, ledger, ledger_engine
+from tests.proof.issued import FIRST_KEY
 from tests.relying.conftest import served
+from tests.relying.issuer import store_pem
+from tests.relying.test_peer_purpose import shake
 
 __all__ = ["consortium", "ledger", "ledger_engine"]
 
@@ -54,6 +60,45 @@ def test_states_are_proven(ledger: ProofLedger, clock: Clock, proving: str) -> N
         with pytest.raises(NotTrustedError) as refused:
             party.check(ledger.certificates[state])
         assert refused.value.reason == state
+
+
+def test_states_of_what_a_ca_issued_are_proven(ledger: ProofLedger, clock: Clock, proving: str) -> None:
+    source = ProofSource(proving, Verifier(ledger.trust, unsafe_unsealed=True))
+    party = RelyingParty([source], clock=clock)
+    for name in ("issued", "issued under RSA", "issued below three"):
+        assert party.check(ledger.certificates[name]).certificate.der == ledger.certificates[name]
+    for name, reason in {
+        "issued and held": "held",
+        "issued by a withdrawn CA": "revoked",
+        "issued, replaced CA withdrawn": "revoked",
+        "issued and unknown": "unknown",
+    }.items():
+        with pytest.raises(NotTrustedError) as refused:
+            party.check(ledger.certificates[name])
+        assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("name", ["issued", "issued for IKE", "issued for TLS", "issued under both"])
+def test_a_proof_lets_nobody_into_tls_whose_ca_is_not_for_it(
+    ledger: ProofLedger, clock: Clock, proving: str, tmp_path: Path, name: str
+) -> None:
+    """A CA for IKE alone issues what says no purpose, and TLS software takes that."""
+    party = RelyingParty([ProofSource(proving, Verifier(ledger.trust, unsafe_unsealed=True))], clock=clock)
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    own = key(FIRST_KEY + list(ledger.paths).index(name))
+    pkcs8 = own.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "own.key").write_bytes(pkcs8)
+    server.load_cert_chain(store_pem(tmp_path / "own.pem", ledger.certificates[name]), tmp_path / "own.key")
+    peer = shake(client, server)[0]
+    if name in {"issued", "issued for IKE"}:
+        with pytest.raises(NotTrustedError) as refused:
+            party.check_peer(peer)
+        assert refused.value.reason == "purpose"
+    else:
+        assert party.check_peer(peer).is_for_tls
 
 
 def test_what_proves_nothing_lets_nobody_in(ledger: ProofLedger, clock: Clock, proving: str) -> None:
