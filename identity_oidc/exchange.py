@@ -1,4 +1,4 @@
-"""Requests of granian's own interface (RSGI) as the provider takes them: as PEP 3333 has them, their bodies in bounds of
+"""Requests of granian's own interface (RSGI) as the provider takes them: as PEP 3333 has them, with bodies in bounds of
 size and time, and answers in one call or as a stream. Source: granian, docs/spec/RSGI.md.
 """
 
