@@ -30,6 +30,7 @@ from tests.oidc.ledger import coordinates
 from tests.oidc.parties import CALLBACK, FORM, Answer, Browser, LoginPage, RelyingParty
 
 TIMEOUT_S = 30.0
+_ENROLLED_S = 30 * 86_400  # longer than any run
 OURS, PEER = "ours", "peer"
 STAGES = {
     OURS: (
@@ -222,7 +223,7 @@ def _with_card(
     pipe.recv()  # it is on the ledger
     wire.reconnect()
     agent = SoftAgent(wire.issuer, identity, card=cast(ec.EllipticCurvePrivateKey, card))
-    answer = agent.enrol()
+    answer = agent.enrol(lambda claims: claims.update(exp=claims["iat"] + _ENROLLED_S))
     assert answer.status == 201, answer.text
     return partial(ours, RelyingParty(wire.issuer, "shop", secret, CALLBACK), agent), card
 
