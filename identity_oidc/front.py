@@ -8,10 +8,18 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from identity_oidc.exchange import Exchange, RequestScope, environ_of, receive_body
 from identity_oidc.streams import WATCHED, WaitingStreams
-from identity_oidc.workplace import Answer, Answering, Workplace
-from tally_service.wsgi import BodyError
+from identity_oidc.workplace import Answering, Workplace
+from tally_service.rsgi import (
+    Answer,
+    BodyError,
+    Deadlines,
+    Scope,
+    StreamingProtocol,
+    address_of,
+    environ_of,
+    receive_body,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,36 +49,36 @@ class Front:
         self._begin = begin
         self._workplace = Workplace(answering, THREADS, in_loop=in_loop)
         self._streams = streams
-        self._body_timeout_s = body_timeout_s
+        self._deadlines = Deadlines(body_timeout_s)
         self._turns = asyncio.Semaphore(MOST_REQUESTS)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by the server before the first request."""
         self._begin(loop)
 
-    async def __rsgi__(self, scope: RequestScope, exchange: Exchange) -> None:
+    async def __rsgi__(self, scope: Scope, protocol: StreamingProtocol) -> None:
         """Answer one request. Raises `NotImplementedError` for what is not HTTP."""
         if scope.proto != "http":
             raise NotImplementedError(scope.proto)
         try:
-            environ, (status, headers, page) = await self._answer(scope, exchange)
+            environ, (status, headers, page) = await self._answer(scope, protocol)
         except BodyError as error:
-            exchange.response_bytes(error.status, [_EMPTY, ("connection", "close")], b"")
+            protocol.response_bytes(error.status, [_EMPTY, ("connection", "close")], b"")
             return
         watched = environ.get(WATCHED)
         if watched is None or status != 200:
-            exchange.response_bytes(status, headers, page)
+            protocol.response_bytes(status, headers, page)
         elif self._streams.has_room(watched):
             endless = [each for each in headers if each[0].lower() != "content-length"]
-            await self._streams.follow(watched, endless, page, exchange)
+            await self._streams.follow(watched, endless, page, protocol)
         else:
-            exchange.response_bytes(503, [_EMPTY, ("retry-after", "2")], b"")
+            protocol.response_bytes(503, [_EMPTY, ("retry-after", "2")], b"")
 
-    async def _answer(self, scope: RequestScope, exchange: Exchange) -> tuple[WSGIEnvironment, Answer]:
+    async def _answer(self, scope: Scope, protocol: StreamingProtocol) -> tuple[WSGIEnvironment, Answer]:
         """What Flask was asked, and its whole answer. Raises `BodyError`."""
         async with self._turns:
             body = b""
             if scope.method not in {"GET", "HEAD"}:
-                body = await receive_body(scope.headers, exchange, MAX_BODY_BYTES, self._body_timeout_s)
-            environ = environ_of(scope, body)
+                body = await receive_body(scope, protocol, MAX_BODY_BYTES, self._deadlines)
+            environ = environ_of(scope, body, address_of(scope.client))
             return environ, await self._workplace.answer(environ)

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from identity_oidc.errors import ProviderError
-from identity_oidc.exchange import Exchange, Transport
-from tally_service.rsgi import Headers
+from tally_service.rsgi import Headers, StreamingProtocol, Transport
 
 Look = Callable[[Collection[str]], Mapping[str, str]]
 """Of these challenges the news that there are. Raises `ProviderError`."""
@@ -59,16 +58,16 @@ class WaitingStreams:
         is_full = self._is_closed or self._open >= self._most
         return not is_full and len(self._waiting.get(challenge, ())) < MOST_OF_A_LOGIN
 
-    async def follow(self, challenge: str, headers: Headers, first: bytes, exchange: Exchange) -> None:
+    async def follow(self, challenge: str, headers: Headers, first: bytes, protocol: StreamingProtocol) -> None:
         """Answer with a stream: `first` at once, and the news when there is some."""
         news: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(challenge, set()).add(news)
         self._open += 1
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_database())
-        gone = asyncio.create_task(_until_gone(exchange))
+        gone = asyncio.create_task(_until_gone(protocol))
         try:
-            transport = exchange.response_stream(200, headers)
+            transport = protocol.response_stream(200, headers)
             await transport.send_bytes(first)
             await self._wait(news, gone, transport)
             if news.done() and not news.cancelled():
@@ -113,5 +112,5 @@ class WaitingStreams:
             await transport.send_bytes(b":\n\n")
 
 
-async def _until_gone(exchange: Exchange) -> None:
-    await exchange.client_disconnect()
+async def _until_gone(protocol: StreamingProtocol) -> None:
+    await protocol.client_disconnect()

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tally_service.rsgi import Headers
+from tally_service.rsgi import Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-Answer = tuple[int, Headers, bytes]
 Answering = Callable[["WSGIEnvironment"], Answer]
 
 SLOW_S: Final = 0.5

@@ -1,28 +1,37 @@
-"""From RSGI to a WSGI application, as `wsgi` does it from ASGI: bodies are awaited without a thread, within bounds.
+"""Requests of granian's own interface (RSGI) as applications take them: as PEP 3333 has them, with bodies that are
+awaited without a thread, in bounds of size and time.
 
 The server hands over a request as one object and takes an answer in one call, at half of what ASGI's messages cost.
 A body needs a Content-Length: the server's RSGI does not tell a chunked body that broke off from a whole one, and
-would hold one without end in memory. Source: RSGI 1.6 (granian); RFC 9110 §15.5.12.
+would hold one without end in memory. Source: RSGI 1.6 (granian); RFC 9110 §15.5.12; RFC 9112 §6.3, §8.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import io
+import sys
+from collections.abc import Awaitable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # public, says its manual
-
-from tally_service import wsgi
-from tally_service.wsgi import Answer, BodyError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Headers = list[tuple[str, str]]
+Answer = tuple[int, Headers, bytes]
 
-_LONGEST_LENGTH: Final = 12
-"""Digits of a Content-Length that need no further thought."""
+_HEADERS_KEPT: Final = 512
+
+
+class BodyError(Exception):
+    """A body that is not taken; `status` of HTTP is 400 (cut off), 408 (too slow), 411 (in chunks), 413 (too large)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class RequestHeaders(Protocol):
@@ -32,7 +41,7 @@ class RequestHeaders(Protocol):
 
     def get_all(self, key: str) -> list[str]: ...
 
-    def items(self) -> list[tuple[str, str]]: ...
+    def items(self) -> Sequence[tuple[str, str]]: ...
 
 
 class Scope(Protocol):
@@ -57,6 +66,20 @@ class HttpProtocol(Protocol):
     def __call__(self) -> Awaitable[bytes]: ...
 
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
+
+
+class Transport(Protocol):
+    """An answer that comes in parts. Raises `RSGIProtocolClosed` once nobody takes them any more."""
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+
+class StreamingProtocol(HttpProtocol, Protocol):
+    """Takes an answer in parts, too."""
+
+    def client_disconnect(self) -> Awaitable[None]: ...
+
+    def response_stream(self, status: int, headers: Headers) -> Transport: ...
 
 
 class Deadlines:
@@ -106,14 +129,16 @@ def address_of(place: str) -> str:
 
 
 async def receive_body(scope: Scope, protocol: HttpProtocol, most_bytes: int, deadlines: Deadlines) -> bytes:
-    """The whole body. Raises `BodyError`; too long a body, or one of unknown length (411), is not read at all."""
+    """The whole body, of a length that is told before it. Raises `BodyError`; what is too long is not read at all."""
     headers = scope.headers
-    length = headers.get("content-length")
-    if length is None:
-        if headers.get("transfer-encoding") is None:
-            return b""
+    if headers.get("transfer-encoding") is not None:
         raise BodyError(411)
-    if len(length) > _LONGEST_LENGTH or int(length) > most_bytes:
+    length = headers.get("content-length")
+    if length is None or length == "0":
+        return b""
+    if not (length.isascii() and length.isdecimal()):
+        raise BodyError(400)
+    if len(length) > len(str(most_bytes)) or int(length) > most_bytes:
         raise BodyError(413)
     task = deadlines.begin()
     try:
@@ -127,29 +152,51 @@ async def receive_body(scope: Scope, protocol: HttpProtocol, most_bytes: int, de
         raise BodyError(400) from None
     if deadlines.end(task):
         raise BodyError(408)
+    if len(body) != int(length):
+        raise BodyError(400)
     return body
 
 
 def environ_of(scope: Scope, body: bytes, client: str) -> WSGIEnvironment:
-    """A request as PEP 3333 has it, from this client's address."""
+    """A request as PEP 3333 has it, from this client's address.
+
+    Header names with `_` are dropped: they would pass for others with `-`.
+    """
     address, _, port = scope.server.rpartition(":")
-    return wsgi.environ_of(
-        {
-            "method": scope.method,
-            "path": scope.path,
-            "query_string": scope.query_string.encode("latin-1"),
-            "http_version": scope.http_version,
-            "scheme": scope.scheme,
-            "server": (address or "localhost", port or "80"),
-            "client": (client, 0),
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
-        },
-        body,
-    )
+    path = scope.path
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": address or "localhost",
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": client,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "CONTENT_LENGTH": str(len(body)),
+    }
+    for name, value in scope.headers.items():
+        key = _key(name)
+        if key is None:
+            continue
+        if key in environ:
+            mark = "; " if name == "cookie" else ","
+            environ[key] = f"{environ[key]}{mark}{value}"
+        else:
+            environ[key] = value
+    return environ
 
 
-def send_answer(protocol: HttpProtocol, answer: Answer) -> None:
-    """A whole answer."""
-    status, headers, content = answer
-    decoded = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-    protocol.response_bytes(status, decoded, content)
+@lru_cache(maxsize=_HEADERS_KEPT)
+def _key(name: str) -> str | None:
+    if "_" in name or name in {"content-length", "transfer-encoding"}:
+        return None
+    key = name.upper().replace("-", "_")
+    return key if name == "content-type" else f"HTTP_{key}"

@@ -21,6 +21,7 @@ from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusCache
 from pki_chain.status.ocsp_request import OcspRequestError
 from tally_service.rsgi import (
+    BodyError,
     Deadlines,
     Headers,
     HttpProtocol,
@@ -28,9 +29,8 @@ from tally_service.rsgi import (
     address_of,
     environ_of,
     receive_body,
-    send_answer,
 )
-from tally_service.wsgi import BodyError, ThreadedApplication
+from tally_service.wsgi import ThreadedApplication
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -138,9 +138,9 @@ class Front:
             body = await self._body(scope, protocol, MAX_BODY_BYTES, MAX_BODIES_A_CLIENT)
         status, headers, page = await self._application.answer(environ_of(scope, body, self._client(scope)))
         if method != "HEAD" and status != 304:  # to those the application tells the length that GET has
-            headers = [each for each in headers if each[0] != b"content-length"]
-            headers.append((b"content-length", str(len(page)).encode()))
-        send_answer(protocol, (status, headers, page))
+            headers = [each for each in headers if each[0] != "content-length"]
+            headers.append(("content-length", str(len(page))))
+        protocol.response_bytes(status, headers, page)
 
     def _client(self, scope: Scope) -> str:
         peer = address_of(scope.client)

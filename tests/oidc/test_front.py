@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from identity_oidc.exchange import Transport, environ_of
 from identity_oidc.front import MAX_BODY_BYTES, Front
 from identity_oidc.provider import Provider
 from identity_oidc.streams import WaitingStreams
-from identity_oidc.workplace import THREADS_AFTER_S, Answer, Workplace
-from tally_service.rsgi import Headers
+from identity_oidc.workplace import THREADS_AFTER_S, Workplace
+from tally_service.rsgi import Answer, Headers, Transport, environ_of
 from tests.oidc.test_service import Service, running
 
 if TYPE_CHECKING:
@@ -36,7 +35,10 @@ class AskedHeaders:
         return self._pairs
 
     def get(self, key: str, default: str | None = None) -> str | None:
-        return next((value for name, value in self._pairs if name == key), default)
+        return next(iter(self.get_all(key)), default)
+
+    def get_all(self, key: str) -> list[str]:
+        return [value for name, value in self._pairs if name == key]
 
 
 class Asked:
@@ -45,6 +47,7 @@ class Asked:
     proto = "http"
     http_version = "1.1"
     client = "127.0.0.1:5000"
+    server = "127.0.0.1:80"
     scheme = "http"
     query_string = ""
 
@@ -128,7 +131,7 @@ def test_headers_pass_for_no_others() -> None:
         ("dpop", "one"),
         ("dpop", "two"),
     ]
-    environ = environ_of(Asked("/é", sent), b"body")
+    environ = environ_of(Asked("/é", sent), b"body", "127.0.0.1")
     assert not {"HTTP_X_REAL_IP", "HTTP_CONTENT_LENGTH"} & set(environ)
     assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == ("4", "text/plain")
     assert (environ["HTTP_COOKIE"], environ["HTTP_DPOP"]) == ("a=1; b=2", "one,two")
