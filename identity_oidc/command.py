@@ -133,9 +133,9 @@ def sign_app(*, record: Path, key_path: Path, passphrase_file: Path | None, as_j
 
 @app.command(name="add", short_help="Register an app, or its new version.")
 @click.argument("registration", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--new-secret", is_flag=True, help="Replace the app's secret, such as one that leaked: it ends now.")
+@click.option("--rotate", is_flag=True, help="Replace the app's secret, such as one that leaked: it ends now.")
 @provider_command
-def add_app(config: ProviderConfig, *, registration: Path, new_secret: bool, as_json: bool) -> None:
+def add_app(config: ProviderConfig, *, registration: Path, rotate: bool, as_json: bool) -> None:
     """Register the app of REGISTRATION (JSON: its metadata, and the signed record). Its secret is shown once."""
     from identity_oidc.registration import register
 
@@ -143,7 +143,7 @@ def add_app(config: ProviderConfig, *, registration: Path, new_secret: bool, as_
     record = content.pop("record", None)
     if not isinstance(record, str):
         raise InputError(f"{registration} has no record: make one with `tally oidc app sign`")
-    made = register(_open(config), content, record, new_secret=new_secret)
+    made = register(_open(config), content, record, new_secret=rotate)
     client_id = made.client.client_id
     text = f"app {client_id} is registered" + (f"\nsecret (shown once): {made.secret}" if made.secret else "")
     show({"client_id": client_id, "client_secret": made.secret}, text, as_json=as_json)

@@ -344,7 +344,7 @@ def test_the_commands_of_the_sample_app_s_readme_admit_an_app(tmp_path: Path) ->
     assert len(json.loads(made.stdout)["client_secret"]) == 43
     again = run.invoke(oidc, ["app", "add", str(tmp_path / "app.json"), *config])
     assert json.loads(again.stdout)["client_secret"] is None, "shown once"
-    other = run.invoke(oidc, ["app", "add", "--new-secret", str(tmp_path / "app.json"), *config])
+    other = run.invoke(oidc, ["app", "add", "--rotate", str(tmp_path / "app.json"), *config])
     assert json.loads(other.stdout)["client_secret"] not in {None, json.loads(made.stdout)["client_secret"]}
     assert run.invoke(oidc, ["app", "add", str(tmp_path / "record.json"), *config]).exit_code == 65
     listed = run.invoke(oidc, ["app", "list", *config])
