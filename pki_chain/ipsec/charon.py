@@ -71,10 +71,16 @@ class Charon:
         Raises `CharonError` when SAs are still there in the end.
         """
         was_there = self._quietly("unload_conn", {"name": name})
+        self.end(name)
+        return was_there
+
+    def end(self, name: str) -> None:
+        """End the SAs of a connection, whatever the peer says, and see that none came meanwhile. Raises `CharonError`
+        when some are left in the end."""
         for _ in range(_TRIES):
             self._quietly_stream("terminate", {"ike": name, "force": "yes", "timeout": "-1"})
             if not any(True for _ in self._stream("list_sas", {"ike": name})):
-                return was_there
+                return
             time.sleep(_PAUSE_S)  # an SA in the middle of IKE_AUTH ends by itself, or is seen in the next round
         raise CharonError(f"the IKE daemon does not end the SAs of {name}: restart it")
 
