@@ -17,7 +17,7 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 from werkzeug.urls import iri_to_uri
 
-from tally_service.rsgi import Answer
+from tally_service.http_request import Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

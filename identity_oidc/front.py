@@ -5,21 +5,11 @@ and what Flask answers with a stream goes on without one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from identity_oidc.streams import WATCHED, WaitingStreams
 from identity_oidc.workplace import Answering, Workplace
-from tally_service.rsgi import (
-    Answer,
-    BodyError,
-    Deadlines,
-    Scope,
-    StreamingProtocol,
-    address_of,
-    environ_of,
-    receive_body,
-)
+from tally_service.http_request import Answer, BodyError, Exchange, Request, environ_of, receive_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,7 +24,7 @@ _EMPTY: Final = ("content-length", "0")
 
 
 class Front:
-    """An RSGI application round the WSGI one. One a process."""
+    """An application round the WSGI one. One a process."""
 
     def __init__(
         self,
@@ -43,42 +33,38 @@ class Front:
         *,
         in_loop: bool = True,
         body_timeout_s: float = BODY_TIMEOUT_S,
-        begin: Callable[[asyncio.AbstractEventLoop], None] = lambda _: None,
     ) -> None:
-        """`in_loop` as `Workplace` has it; `begin` is called with the event loop before the first request."""
-        self._begin = begin
+        """`in_loop` as `Workplace` has it."""
         self._workplace = Workplace(answering, THREADS, in_loop=in_loop)
         self._streams = streams
-        self._deadlines = Deadlines(body_timeout_s)
+        self._body_timeout_s = body_timeout_s
         self._turns = asyncio.Semaphore(MOST_REQUESTS)
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by the server before the first request."""
-        self._begin(loop)
+    def close(self) -> None:
+        """End what does not end by itself, and begin no more of it."""
+        self._streams.close()
 
-    async def __rsgi__(self, scope: Scope, protocol: StreamingProtocol) -> None:
-        """Answer one request. Raises `NotImplementedError` for what is not HTTP."""
-        if scope.proto != "http":
-            raise NotImplementedError(scope.proto)
+    async def __call__(self, request: Request, exchange: Exchange) -> None:
+        """Answer one request."""
         try:
-            environ, (status, headers, page) = await self._answer(scope, protocol)
+            environ, (status, headers, page) = await self._answer(request, exchange)
         except BodyError as error:
-            protocol.response_bytes(error.status, [_EMPTY, ("connection", "close")], b"")
+            exchange.respond(error.status, [_EMPTY, ("connection", "close")], b"")
             return
         watched = environ.get(WATCHED)
         if watched is None or status != 200:
-            protocol.response_bytes(status, headers, page)
+            exchange.respond(status, headers, page)
         elif self._streams.has_room(watched):
             endless = [each for each in headers if each[0].lower() != "content-length"]
-            await self._streams.follow(watched, endless, page, protocol)
+            await self._streams.follow(watched, endless, page, exchange)
         else:
-            protocol.response_bytes(503, [_EMPTY, ("retry-after", "2")], b"")
+            exchange.respond(503, [_EMPTY, ("retry-after", "2")], b"")
 
-    async def _answer(self, scope: Scope, protocol: StreamingProtocol) -> tuple[WSGIEnvironment, Answer]:
+    async def _answer(self, request: Request, exchange: Exchange) -> tuple[WSGIEnvironment, Answer]:
         """What Flask was asked, and its whole answer. Raises `BodyError`."""
         async with self._turns:
             body = b""
-            if scope.method not in {"GET", "HEAD"}:
-                body = await receive_body(scope, protocol, MAX_BODY_BYTES, self._deadlines)
-            environ = environ_of(scope, body, address_of(scope.client))
+            if request.method not in {"GET", "HEAD"}:
+                body = await receive_body(request, exchange, MAX_BODY_BYTES, self._body_timeout_s)
+            environ = environ_of(request, body, request.client)
             return environ, await self._workplace.answer(environ)

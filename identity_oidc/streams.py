@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from identity_oidc.errors import ProviderError
-from tally_service.rsgi import Headers, StreamingProtocol, Transport
+from tally_service.http_request import Exchange, GoneError, Headers, Stream
 
 Look = Callable[[Collection[str]], Mapping[str, str]]
 """Of these challenges the news that there are. Raises `ProviderError`."""
@@ -58,22 +58,22 @@ class WaitingStreams:
         is_full = self._is_closed or self._open >= self._most
         return not is_full and len(self._waiting.get(challenge, ())) < MOST_OF_A_LOGIN
 
-    async def follow(self, challenge: str, headers: Headers, first: bytes, protocol: StreamingProtocol) -> None:
+    async def follow(self, challenge: str, headers: Headers, first: bytes, exchange: Exchange) -> None:
         """Answer with a stream: `first` at once, and the news when there is some."""
         news: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(challenge, set()).add(news)
         self._open += 1
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_database())
-        gone = asyncio.create_task(_until_gone(protocol))
+        gone = asyncio.create_task(exchange.until_gone())
         try:
-            transport = protocol.response_stream(200, headers)
-            await transport.send_bytes(first)
-            await self._wait(news, gone, transport)
+            stream = exchange.begin_stream(200, headers)
+            await stream.send(first)
+            await self._wait(news, gone, stream)
             if news.done() and not news.cancelled():
-                await transport.send_bytes(event(news.result()))
-        except RuntimeError:
-            pass  # the browser went away while it was written to (`RSGIProtocolClosed`)
+                await stream.send(event(news.result()))
+        except GoneError:
+            pass  # the browser went away while it was written to
         finally:
             gone.cancel()
             self._open -= 1
@@ -102,15 +102,11 @@ class WaitingStreams:
                         news.set_result(word)
             await asyncio.sleep(self._look_every_s)
 
-    async def _wait(self, news: asyncio.Future[str], gone: asyncio.Task[None], transport: Transport) -> None:
+    async def _wait(self, news: asyncio.Future[str], gone: asyncio.Task[None], stream: Stream) -> None:
         """Until there is news, or nobody to tell. Streams that were opened together do not write together."""
         every_s = SIGN_OF_LIFE_EVERY_S - (self._open % _SPREAD) / _SPREAD * SIGN_OF_LIFE_SPREAD_S
         while True:
             done, _ = await asyncio.wait((news, gone), timeout=every_s, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return
-            await transport.send_bytes(b":\n\n")
-
-
-async def _until_gone(protocol: StreamingProtocol) -> None:
-    await protocol.client_disconnect()
+            await stream.send(b":\n\n")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tally_service.rsgi import Answer
+from tally_service.http_request import Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

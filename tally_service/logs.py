@@ -40,22 +40,3 @@ def configure_logs(process: str, package: str, *, with_traceback: bool) -> None:
     handler.addFilter(LogLimit())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(package).setLevel(logging.INFO)
-
-
-def server_logs(*, with_traceback: bool) -> dict[str, object]:
-    """Settings for the HTTP server's own messages, in the same form; there is no access log."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter, "process": "server", "with_traceback": with_traceback}},
-        "filters": {"limit": {"()": LogLimit}},
-        "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "formatter": "json",
-                "filters": ["limit"],
-                "stream": "ext://sys.stderr",
-            }
-        },
-        "loggers": {"_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
-    }

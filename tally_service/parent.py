@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -17,13 +16,6 @@ def end_with_parent(parent: int) -> None:
     What these processes hold is on disk, and they must keep neither port nor locks from their successors.
     """
     threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
-
-
-def end_with_server() -> None:
-    """In a worker that a server made with `multiprocessing`: as `end_with_parent`; elsewhere nothing."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid is not None:
-        end_with_parent(parent.pid)
 
 
 def _watch(parent: int) -> None:

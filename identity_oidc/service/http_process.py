@@ -1,64 +1,44 @@
-"""The HTTP server and its workers. `python -m` this module FILE SUPERVISOR."""
+"""A worker: serves HTTP, beside others on the same port. `python -m` this module FILE SUPERVISOR."""
 
 from __future__ import annotations
 
+import gc
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Final
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-
+from identity_oidc.app import create_app
 from identity_oidc.config import ProviderConfig
-from identity_oidc.front import MAX_BODY_BYTES, MOST_REQUESTS
-from identity_oidc.service.logs import configure_logs, server_logs
-from identity_oidc.service.stop_notice import give_notice
-from identity_oidc.service.worker import CONFIG_VARIABLE
-from identity_oidc.streams import MOST_STREAMS
+from identity_oidc.front import MOST_REQUESTS, Front
+from identity_oidc.service.assembly import assemble
+from identity_oidc.service.logs import configure_logs
+from identity_oidc.streams import MOST_STREAMS, WaitingStreams
+from tally_service.http_listener import serve
 from tally_service.parent import end_with_parent
 
-MOST_CONNECTIONS_A_WORKER: Final = MOST_REQUESTS + MOST_STREAMS
-HEADER_TIMEOUT_MS: Final = 10_000
-WORKER_STOP_TIMEOUT_S: Final = 10
+COUNTERS_VARIABLE: Final = "TALLY_OIDC_COUNTERS_DIRECTORY"
+"""Where all of them count; without it each counts for itself."""
 
-
-def serve(config: ProviderConfig) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    os.environ[CONFIG_VARIABLE] = str(config.path.absolute())
-    server = Granian(
-        "identity_oidc.service.worker:create",
-        address=config.provider.host,
-        port=config.provider.port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,  # TLS and HTTP/2 belong to the proxy in front
-        factory=True,
-        workers=config.provider.workers,
-        websockets=False,
-        backpressure=MOST_CONNECTIONS_A_WORKER,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=2 * MAX_BODY_BYTES),
-        respawn_failed_workers=True,
-        workers_kill_timeout=WORKER_STOP_TIMEOUT_S,
-        log_dictconfig=server_logs(),
-    )
-    server.on_startup(give_notice)
-    server.serve()
-
-
-def _allow_files() -> None:
-    """Every waiting page is a connection: as many as may be had, where fewer are given by default."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+MOST_CONNECTIONS: Final = MOST_REQUESTS + MOST_STREAMS
 
 
 def main(arguments: list[str]) -> None:
-    """Serve by this configuration file."""
-    configure_logs("server")
+    """Serve by this configuration file until SIGTERM or SIGINT. Raises `ConfigurationError`."""
+    configure_logs("oidc")
     end_with_parent(int(arguments[1]))
-    _allow_files()
-    serve(ProviderConfig.load(Path(arguments[0])))
+    config = ProviderConfig.load(Path(arguments[0]))
+    front = _create_front(config)
+    serve(front, config.provider.host, config.provider.port, MOST_CONNECTIONS, on_stop=front.close)
+
+
+def _create_front(config: ProviderConfig) -> Front:
+    provider = assemble(config)
+    counters = os.environ.get(COUNTERS_VARIABLE)
+    app = create_app(provider, Path(counters) if counters else None)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections need not walk it again and again
+    return Front(app.answer, WaitingStreams(provider.news_of), in_loop=provider.database.is_embedded)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,3 @@ from tally_service import logs
 def configure_logs(process: str) -> None:
     """Log to standard error: our own from INFO, libraries from WARNING."""
     logs.configure_logs(process, "identity_oidc", with_traceback=False)
-
-
-def server_logs() -> dict[str, object]:
-    """Settings for the HTTP server's own messages."""
-    return logs.server_logs(with_traceback=False)

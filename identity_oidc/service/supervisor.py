@@ -8,8 +8,8 @@ from typing import Final
 from identity_oidc.config import ProviderConfig
 from identity_oidc.errors import ConfigurationError
 from identity_oidc.service.assembly import assemble
+from identity_oidc.service.http_process import COUNTERS_VARIABLE
 from identity_oidc.service.logs import configure_logs
-from identity_oidc.service.worker import COUNTERS_VARIABLE
 from tally_service.supervisor import Child, ChildError, check_port, supervise
 
 _PORT_PATIENCE_S: Final = 3.0
@@ -37,7 +37,7 @@ def run(config: ProviderConfig) -> None:
             supervise(
                 [
                     Child(name, f"identity_oidc.service.{name}_process", path, environment=environment)
-                    for name in ("http", "housekeeper")
+                    for name in ("housekeeper", *["http"] * config.provider.workers)
                 ]
             )
         except ChildError as error:

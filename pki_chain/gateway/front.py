@@ -20,16 +20,7 @@ from pki_chain.gateway.problems import MEDIA_TYPE, problem
 from pki_chain.gateway.rate_limit import subscriber
 from pki_chain.gateway.status_answers import StatusCache
 from pki_chain.status.ocsp_request import OcspRequestError
-from tally_service.rsgi import (
-    BodyError,
-    Deadlines,
-    Headers,
-    HttpProtocol,
-    Scope,
-    address_of,
-    environ_of,
-    receive_body,
-)
+from tally_service.http_request import BodyError, Exchange, Headers, Request, environ_of, receive_body
 from tally_service.wsgi import ThreadedApplication
 
 if TYPE_CHECKING:
@@ -72,7 +63,7 @@ class _NotTakenError(Exception):
 
 
 class Front:
-    """An RSGI application round the WSGI one. One a process."""
+    """An application round the WSGI one. One a process."""
 
     def __init__(
         self,
@@ -89,29 +80,26 @@ class Front:
         self._counters = counters
         self._ocsp = ocsp
         self._body_timeout_s = body_timeout_s
-        self._deadlines = Deadlines(body_timeout_s)
         self._trusted_proxies = trusted_proxies
         self._arriving: dict[str, int] = {}
 
-    async def __rsgi__(self, scope: Scope, protocol: HttpProtocol) -> None:
-        """Answer one request. Raises `NotImplementedError` for what is not HTTP."""
-        if scope.proto != "http":
-            raise NotImplementedError(scope.proto)
-        method, path = scope.method, scope.path
+    async def __call__(self, request: Request, exchange: Exchange) -> None:
+        """Answer one request."""
+        method, path = request.method, request.path
         try:
-            if method == "POST" and path == "/ocsp" and scope.headers.get("content-type") == REQUEST_TYPE:
-                asked = await self._body(scope, protocol, MAX_REQUEST_BYTES, MAX_OCSP_BODIES_A_CLIENT)
-                self._answer_ocsp(protocol, asked)
+            if method == "POST" and path == "/ocsp" and request.header("content-type") == REQUEST_TYPE:
+                asked = await self._body(request, exchange, MAX_REQUEST_BYTES, MAX_OCSP_BODIES_A_CLIENT)
+                self._answer_ocsp(exchange, asked)
             elif method == "GET" and path.startswith(_OCSP_PATH):
-                self._answer_ocsp(protocol, _asked_in(path))
-            elif method != "GET" or not self._answer_status(protocol, path):
-                await self._pass_on(scope, protocol, method, path)
+                self._answer_ocsp(exchange, _asked_in(path))
+            elif method != "GET" or not self._answer_status(exchange, path):
+                await self._pass_on(request, exchange, method, path)
         except _NotTakenError as error:
             self._counters.count("other", error.status)
             refusal = problem(error.status, error.code, error.text)
-            protocol.response_bytes(error.status, _PROBLEM_HEADERS, refusal.get_data())
+            exchange.respond(error.status, _PROBLEM_HEADERS, refusal.get_data())
 
-    def _answer_status(self, protocol: HttpProtocol, path: str) -> bool:
+    def _answer_status(self, exchange: Exchange, path: str) -> bool:
         """Whether there was a good answer; what else there is to say the route of the same path says."""
         match = _STATUS_PATH.fullmatch(path)
         if match is None:
@@ -121,35 +109,35 @@ class Front:
         except TallyError:
             return False
         self._counters.count("status", 200)
-        protocol.response_bytes(200, _STATUS_HEADERS[cache_s], content)
+        exchange.respond(200, _STATUS_HEADERS[cache_s], content)
         return True
 
-    def _answer_ocsp(self, protocol: HttpProtocol, asked: bytes) -> None:
+    def _answer_ocsp(self, exchange: Exchange, asked: bytes) -> None:
         answer = self._ocsp.answer(asked)
         self._counters.count("ocsp", 200)
-        protocol.response_bytes(200, _OCSP_HEADERS[answer.cache_s], answer.content)
+        exchange.respond(200, _OCSP_HEADERS[answer.cache_s], answer.content)
 
-    async def _pass_on(self, scope: Scope, protocol: HttpProtocol, method: str, path: str) -> None:
+    async def _pass_on(self, request: Request, exchange: Exchange, method: str, path: str) -> None:
         """To Flask, when the body is whole."""
         if "//" in path:  # Flask would take it for another path or send the client to one
             raise _NotTakenError(404, "no-such-route", "There is nothing at this path. See /openapi.json.")
         body = b""
         if method not in {"GET", "HEAD"}:
-            body = await self._body(scope, protocol, MAX_BODY_BYTES, MAX_BODIES_A_CLIENT)
-        status, headers, page = await self._application.answer(environ_of(scope, body, self._client(scope)))
+            body = await self._body(request, exchange, MAX_BODY_BYTES, MAX_BODIES_A_CLIENT)
+        status, headers, page = await self._application.answer(environ_of(request, body, self._client(request)))
         if method != "HEAD" and status != 304:  # to those the application tells the length that GET has
             headers = [each for each in headers if each[0] != "content-length"]
             headers.append(("content-length", str(len(page))))
-        protocol.response_bytes(status, headers, page)
+        exchange.respond(status, headers, page)
 
-    def _client(self, scope: Scope) -> str:
-        peer = address_of(scope.client)
+    def _client(self, request: Request) -> str:
+        peer = request.client
         if not self._trusted_proxies:
             return peer
-        return proxies.client_address(peer, scope.headers.get_all(proxies.HEADER), self._trusted_proxies)
+        return proxies.client_address(peer, request.all_headers(proxies.HEADER), self._trusted_proxies)
 
-    async def _body(self, scope: Scope, protocol: HttpProtocol, most_bytes: int, most_bodies: int) -> bytes:
-        client = subscriber(self._client(scope))
+    async def _body(self, request: Request, exchange: Exchange, most_bytes: int, most_bodies: int) -> bytes:
+        client = subscriber(self._client(request))
         arriving = self._arriving
         others = arriving.get(client, 0)
         if others >= most_bodies:
@@ -158,7 +146,7 @@ class Front:
             )
         arriving[client] = others + 1
         try:
-            return await receive_body(scope, protocol, most_bytes, self._deadlines)
+            return await receive_body(request, exchange, most_bytes, self._body_timeout_s)
         except BodyError as error:
             raise self._not_taken(error.status, most_bytes) from None
         finally:

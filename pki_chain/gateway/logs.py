@@ -8,8 +8,3 @@ from tally_service import logs
 def configure_logs(process: str) -> None:
     """Log to standard error: our own from INFO, libraries from WARNING."""
     logs.configure_logs(process, "pki_chain", with_traceback=True)
-
-
-def server_logs() -> dict[str, object]:
-    """Settings for the HTTP server's own messages."""
-    return logs.server_logs(with_traceback=True)

@@ -38,7 +38,7 @@ def run(config: MemberConfig) -> None:
         Inbox(config.gateway.data / INBOX_FILE).close()
         Counters(config.gateway.data / "counters").clear()
         path = str(config.path.absolute())
-        names = ("relayer", "http", "stream") if config.gateway.stream_port else ("relayer", "http")
+        names = ["relayer", *["http"] * config.gateway.workers, *["stream"] * bool(config.gateway.stream_port)]
         try:
             supervise([Child(name, f"pki_chain.gateway.{name}_process", path, descriptors=(lock,)) for name in names])
         except ChildError as error:

@@ -1,7 +1,7 @@
 """The change feed as a stream of server-sent events: an application of its own, in a process of its own.
 
 A stream lasts for days and would hold a thread of those that answer questions; here a thousand of them wait on one
-event. Every change is read and written out once, however many follow. Source: HTML Living Standard §9.2; ASGI 3.0.
+event. Every change is read and written out once, however many follow. Source: HTML Living Standard §9.2.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -21,10 +21,7 @@ from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.problems import MEDIA_TYPE, EnvelopeError, RejectedError, problem_of
 from pki_chain.index.change_log import Change, ChangeLog
 from pki_chain.index.queries import ReadModel
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+from tally_service.http_request import Exchange, GoneError, Headers, Request, Stream
 
 PATH: Final = "/v1/changes"
 MAX_STREAMS: Final = 4_000
@@ -34,16 +31,16 @@ HEAD_EVERY_S: Final = 5.0
 
 _KEPT: Final = 10_000
 _PAGE: Final = 200
-_EVENT_STREAM: Final = (
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-    (b"x-content-type-options", b"nosniff"),
-)
+_EVENT_STREAM: Final[Headers] = [
+    ("content-type", "text/event-stream"),
+    ("cache-control", "no-store"),
+    ("x-accel-buffering", "no"),
+    ("x-content-type-options", "nosniff"),
+]
 
 
 class ChangeStream:
-    """An ASGI application. One a process."""
+    """An application of a process of its own."""
 
     def __init__(
         self,
@@ -66,48 +63,44 @@ class ChangeStream:
         self._news = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request with a stream, or a problem. Raises `NotImplementedError` for what is not HTTP."""
-        if scope["type"] != "http":
-            raise NotImplementedError(scope["type"])
+    async def __call__(self, request: Request, exchange: Exchange) -> None:
+        """Answer one request with a stream, or a problem."""
         try:
-            position = self._begin(scope)
+            position = self._begin(request)
             self._ensure_watched()
         except TallyError as error:
-            await _refuse(send, error)
+            _refuse(exchange, error)
             return
         self._streams += 1
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.ensure_future(exchange.until_gone())
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": list(_EVENT_STREAM)})
-            await self._stream(position, send, gone)
-        except OSError:
+            await self._stream(position, exchange.begin_stream(200, _EVENT_STREAM), gone)
+        except GoneError:
             pass  # the client went away while it was written to
         finally:
             gone.cancel()
             self._streams -= 1
 
-    def _begin(self, scope: Scope) -> int:
+    def _begin(self, request: Request) -> int:
         """The position to go on from. Raises `TallyError`."""
-        if scope["path"] != PATH or scope["method"] != "GET":
+        if request.path != PATH or request.method != "GET":
             raise RejectedError(404, "no-such-route", f"Only GET {PATH} is answered here.")
-        headers = dict(scope["headers"])
         if self._token is not None:
-            kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
+            kind, _, given = (request.header("authorization") or "").partition(" ")
+            if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
                 raise RejectedError(
                     401, "member-token", "Lists are for members. Send Authorization: Bearer and a token."
                 )
         if self._streams >= MAX_STREAMS:
             raise RejectedError(503, "busy", "Too many streams are open. Ask another gateway.", retry_after_s=30)
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=4)
+        query = parse_qs(request.query_string, keep_blank_values=True, max_num_fields=4)
         if query.keys() - {"after"} or len(query.get("after", [""])) != 1:
             raise EnvelopeError(400, "bad-query", "The query takes after, at most once.")
         # A client that lost its stream says where it was, which is later than where it began.
-        cursor = headers.get(b"last-event-id", b"").decode("latin-1") or query.get("after", ["0"])[0]
+        cursor = request.header("last-event-id") or query.get("after", ["0"])[0]
         return read_after(cursor, self._change_log, self._freshness.moment().block.number)
 
-    async def _stream(self, position: int, send: Send, gone: asyncio.Task[None]) -> None:
+    async def _stream(self, position: int, stream: Stream, gone: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         head_at = 0.0
         while not gone.done():
@@ -115,10 +108,10 @@ class ChangeStream:
             events = self._after(position)
             if events:
                 position = events[-1][0]
-                await _write(send, b"".join(content for _, content in events))
+                await stream.send(b"".join(content for _, content in events))
             elif loop.time() >= head_at:
                 head_at = loop.time() + self._head_every_s
-                await _write(send, self._head())
+                await stream.send(self._head())
             else:
                 woken = asyncio.create_task(news.wait())
                 await asyncio.wait((woken, gone), timeout=head_at - loop.time(), return_when=asyncio.FIRST_COMPLETED)
@@ -186,19 +179,7 @@ def _format(kind: str, content: dict[str, Any]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(content, separators=(',', ':'))}\n\n".encode()
 
 
-async def _write(send: Send, content: bytes) -> None:
-    await send({"type": "http.response.body", "body": content, "more_body": True})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _refuse(send: Send, error: TallyError) -> None:
+def _refuse(exchange: Exchange, error: TallyError) -> None:
     response = problem_of(error)
-    content = response.get_data()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store")]
-    headers.append((b"content-length", str(len(content)).encode()))
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    headers = [("content-type", MEDIA_TYPE), ("cache-control", "no-store")]
+    exchange.respond(response.status_code, headers, response.get_data())

@@ -1,4 +1,4 @@
-"""What a worker loads that serves OCSP alone, over a read model that was written without a ledger."""
+"""Serves OCSP alone, over a read model that was written without a ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import Flask
 from pki_chain.config import GatewaySection
 from pki_chain.gateway.freshness import Freshness
 from pki_chain.gateway.front import Front
-from pki_chain.gateway.http_process import serve_application
+from pki_chain.gateway.http_process import MOST_CONNECTIONS
 from pki_chain.gateway.metrics import Counters
 from pki_chain.gateway.ocsp_answers import OcspAnswers
 from pki_chain.gateway.ocsp_cache import OcspCache
@@ -21,16 +21,16 @@ from pki_chain.gateway.status_answers import StatusAnswers, StatusCache
 from pki_chain.index.change_log import ChangeLog
 from pki_chain.index.queries import ReadModel
 from pki_chain.status.status_key import StatusKeys
+from tally_service.http_listener import serve
+from tally_service.parent import end_with_parent
 
-_ROOT: Final = "TIGER_TALLY_BENCH_OCSP"
 DATABASE: Final = "index.sqlite"
 KEYS: Final = "keys"
 PASSPHRASE: Final = "passphrase"
 
 
-def create() -> Front:
+def create(root: Path) -> Front:
     """The gateway's front over the read model in a directory."""
-    root = Path(os.environ[_ROOT])
     model = ReadModel(root / DATABASE)
     freshness = Freshness(model, time.time)
     answers = OcspAnswers(model, freshness, StatusKeys(root / KEYS, (root / PASSPHRASE).read_bytes))
@@ -40,5 +40,9 @@ def create() -> Front:
 
 
 if __name__ == "__main__":
-    os.environ[_ROOT] = sys.argv[1]
-    serve_application("tests.bench.ocsp_server:create", "127.0.0.1", int(sys.argv[2]), GatewaySection().workers)
+    first = os.getpid()
+    for _ in range(GatewaySection().workers - 1):
+        if os.fork() == 0:
+            end_with_parent(first)
+            break
+    serve(create(Path(sys.argv[1])), "127.0.0.1", int(sys.argv[2]), MOST_CONNECTIONS)

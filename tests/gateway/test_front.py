@@ -15,17 +15,17 @@ from pki_chain.gateway.front import MAX_BODIES_A_CLIENT, MAX_BODY_BYTES, Front
 from pki_chain.gateway.ocsp_cache import OcspCache
 from pki_chain.gateway.proxies import HEADER, client_address
 from pki_chain.gateway.status_answers import StatusCache
-from tally_service.rsgi import Deadlines, address_of
+from tests.exchange import OtherEnd
+from tests.gateway.asking import Asked, ask
 from tests.gateway.conftest import Gateway
-from tests.gateway.rsgi import Exchange, Request, ask
 from tests.index.recorded_ledger import certificate, certificates
 
 SUBMISSIONS = "/v1/submissions"
 
 
-def slow() -> Request:
+def slow() -> Asked:
     """A body that stops half-way."""
-    return Request("POST", SUBMISSIONS, body=b"{", length=2)
+    return Asked("POST", SUBMISSIONS, body=b"{", length=2)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def code(body: bytes) -> str:
 
 def test_status_is_the_same_on_both_ways(front: Front, gateway: Gateway) -> None:
     path = f"/v1/certificates/{hashlib.sha256(certificate(0)).hexdigest()}/status"
-    status, headers, body = asyncio.run(ask(front, Request("GET", path)))
+    status, headers, body = asyncio.run(ask(front, Asked("GET", path)))
     by_route = gateway.client.get(path)
     assert (status, json.loads(body)) == (200, by_route.get_json())
     for name in ("Cache-Control", "Content-Type", "X-Content-Type-Options"):
@@ -54,28 +54,28 @@ def test_status_is_the_same_on_both_ways(front: Front, gateway: Gateway) -> None
 def test_what_is_not_good_takes_the_route(front: Front, gateway: Gateway) -> None:
     path = f"/v1/certificates/{'00' * 32}/status"
     gateway.clock.seconds += 100
-    status, headers, body = asyncio.run(ask(front, Request("GET", path)))
+    status, headers, body = asyncio.run(ask(front, Asked("GET", path)))
     assert (status, code(body), headers["cache-control"]) == (503, "stale", "no-store")
-    status, _, body = asyncio.run(ask(front, Request("GET", "/v1/certificates/zz/status")))
+    status, _, body = asyncio.run(ask(front, Asked("GET", "/v1/certificates/zz/status")))
     assert (status, code(body)) == (400, "bad-sha256")
 
 
 def test_a_kept_status_is_as_old_as_it_is_and_goes_with_the_next_block(front: Front, gateway: Gateway) -> None:
     path = f"/v1/certificates/{hashlib.sha256(certificate(0)).hexdigest()}/status"
-    first = json.loads(asyncio.run(ask(front, Request("GET", path)))[2])
+    first = json.loads(asyncio.run(ask(front, Asked("GET", path)))[2])
     gateway.clock.seconds += 3
-    later = json.loads(asyncio.run(ask(front, Request("GET", path)))[2])
+    later = json.loads(asyncio.run(ask(front, Asked("GET", path)))[2])
     assert later == {**first, "age_s": first["age_s"] + 3}
     gateway.ledger.hold(certificate(0))
     gateway.catch_up()
-    held = json.loads(asyncio.run(ask(front, Request("GET", path)))[2])
+    held = json.loads(asyncio.run(ask(front, Asked("GET", path)))[2])
     assert (first["state"], held["state"]) == ("valid", "held")
 
 
 def test_a_body_reaches_the_route(front: Front, gateway: Gateway) -> None:
     batch = certificates(2, first=1)
     content = json.dumps(gateway.envelope(batch)).encode()
-    status, headers, _ = asyncio.run(ask(front, Request("POST", SUBMISSIONS, body=content)))
+    status, headers, _ = asyncio.run(ask(front, Asked("POST", SUBMISSIONS, body=content)))
     assert status == 202
     assert headers["location"] == f"{SUBMISSIONS}/0x" + batch_digest(batch).hex()
 
@@ -86,24 +86,24 @@ def test_a_body_that_does_not_come(front: Front) -> None:
 
 
 def test_a_body_that_is_too_long_is_not_read(front: Front) -> None:
-    def unread(exchange: Exchange) -> None:
-        assert exchange.bodies_asked == 0
+    def unread(other: OtherEnd) -> None:
+        assert other.bodies_asked == 0
 
     for length in (MAX_BODY_BYTES + 1, 10**30):
-        request = Request("POST", SUBMISSIONS, length=length)
+        request = Asked("POST", SUBMISSIONS, length=length)
         status, headers, body = asyncio.run(ask(front, request, seen=unread))
         assert (status, code(body), headers["cache-control"]) == (413, "body-too-large", "no-store")
-    whole = Request("POST", SUBMISSIONS, body=b"x" * MAX_BODY_BYTES)
+    whole = Asked("POST", SUBMISSIONS, body=b"x" * MAX_BODY_BYTES)
     status, _, body = asyncio.run(ask(front, whole))
     assert (status, code(body)) == (400, "not-json")
 
 
 def test_a_body_needs_a_length(front: Front) -> None:
-    """The server would not tell whether chunks broke off."""
-    chunked = Request("POST", SUBMISSIONS, more_headers=[("transfer-encoding", "chunked")])
+    """What is too long is refused before it is read."""
+    chunked = Asked("POST", SUBMISSIONS, more_headers=[("transfer-encoding", "chunked")])
     status, _, body = asyncio.run(ask(front, chunked))
     assert (status, code(body)) == (411, "length-required")
-    status, _, body = asyncio.run(ask(front, Request("POST", SUBMISSIONS)))
+    status, _, body = asyncio.run(ask(front, Asked("POST", SUBMISSIONS)))
     assert (status, code(body)) == (400, "not-json")  # no body at all
 
 
@@ -117,15 +117,15 @@ def test_many_slow_bodies_keep_nobody_else_from_answers(front: Front, gateway: G
     content = json.dumps(gateway.envelope(certificates(1, first=5))).encode()
 
     async def storm() -> list[tuple[int, dict[str, str], bytes]]:
-        post = Request("POST", SUBMISSIONS, body=content)
+        post = Asked("POST", SUBMISSIONS, body=content)
         waiting = [asyncio.create_task(ask(front, slow())) for _ in range(MAX_BODIES_A_CLIENT)]
         await asyncio.sleep(0)
-        other = Request("POST", SUBMISSIONS, body=content, client="192.0.2.2:1")
+        other = Asked("POST", SUBMISSIONS, body=content, client="192.0.2.2")
         quick = [
             await ask(front, post),
             await ask(front, other),
-            await ask(front, Request("GET", path)),
-            await ask(front, Request("GET", "/healthz")),
+            await ask(front, Asked("GET", path)),
+            await ask(front, Asked("GET", "/healthz")),
         ]
         slow_answers = await asyncio.gather(*waiting)
         return [*quick, await ask(front, post), *slow_answers]
@@ -161,14 +161,6 @@ def test_only_a_proxy_of_ours_says_who_asks(peer: str, named: list[str], expecte
     assert client_address(peer, named, ()) == peer
 
 
-@pytest.mark.parametrize(
-    ("place", "address"),
-    [("192.0.2.1:80", "192.0.2.1"), ("[2001:db8::9]:80", "2001:db8::9"), ("", "unknown"), ("unix", "unknown")],
-)
-def test_the_address_of_a_connection(place: str, address: str) -> None:
-    assert address_of(place) == address
-
-
 @pytest.mark.parametrize(("trusted", "statuses"), [(PROXIES, [400, 429, 400]), ((), [400, 429, 429])])
 def test_writes_count_for_whom_a_trusted_proxy_names(
     front: Front, gateway: Gateway, trusted: tuple[Network, ...], statuses: list[int]
@@ -177,44 +169,16 @@ def test_writes_count_for_whom_a_trusted_proxy_names(
     gateway.services.rate_limit._burst, gateway.services.rate_limit._clock = 1, lambda: 0.0
     front._trusted_proxies = trusted
     for client, status in zip(("198.51.100.7", "198.51.100.7", "198.51.100.8"), statuses, strict=True):
-        request = Request("POST", SUBMISSIONS, body=b"{}", more_headers=[(HEADER, client)])
+        request = Asked("POST", SUBMISSIONS, body=b"{}", more_headers=[(HEADER, client)])
         assert asyncio.run(ask(front, request))[0] == status
 
 
 def test_headers_and_path_reach_the_route(front: Front) -> None:
-    request = Request("GET", "/v1/certificates", query_string="key=" + "00" * 32)
+    request = Asked("GET", "/v1/certificates", query_string="key=" + "00" * 32)
     assert asyncio.run(ask(front, request))[0] == 200
     several = [("x_forwarded_for", "1"), ("accept", "a"), ("accept", "b")]
-    status, _, body = asyncio.run(ask(front, Request("GET", "/v1/m\u00e4mbers", more_headers=several)))
+    status, _, body = asyncio.run(ask(front, Asked("GET", "/v1/m\u00c3\u00a4mbers", more_headers=several)))
     assert (status, code(body)) == (404, "no-such-route")
-
-
-def test_nothing_but_http(front: Front) -> None:
-    with pytest.raises(NotImplementedError):
-        asyncio.run(ask(front, Request("GET", "/", proto="ws")))
-
-
-def test_a_task_is_cut_off_at_its_own_time_and_not_by_others() -> None:
-    async def wait(deadlines: Deadlines, turns: int) -> bool:
-        task = deadlines.begin()
-        try:
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            if turns == 0:
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            assert deadlines.end(task)
-            return True
-        return deadlines.end(task)
-
-    async def run() -> list[bool]:
-        deadlines = Deadlines(0.05)
-        first = await asyncio.gather(wait(deadlines, 0), wait(deadlines, 3), wait(deadlines, 0))
-        again = await asyncio.gather(wait(deadlines, 0), wait(deadlines, 1))
-        assert (deadlines._ends, deadlines._missed) == ({}, set())
-        return [*first, *again]
-
-    assert asyncio.run(run()) == [True, False, True, True, False]
 
 
 def test_a_task_that_others_cancel_is_not_late(front: Front) -> None:

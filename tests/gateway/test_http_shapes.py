@@ -125,9 +125,9 @@ def test_a_body_is_asked_for_before_it_is_sent(service: Service) -> None:
 def test_headers_without_end(service: Service) -> None:
     """Too many, too long, or too slow."""
     many = "".join(f"X-{number}: 1\r\n" for number in range(2_000))
-    assert statuses(exchange(service, request("GET", "/healthz", many))) in ([], [400], [431])
-    assert statuses(exchange(service, request("GET", "/healthz", "X: " + "x" * 2_000_000 + "\r\n"))) in ([], [431])
-    assert statuses(exchange(service, request("GET", "/healthz?" + "x" * 70_000))) in ([], [400], [414], [200])
+    assert statuses(exchange(service, request("GET", "/healthz", many))) == [431]
+    assert statuses(exchange(service, request("GET", "/healthz", "X: " + "x" * 2_000_000 + "\r\n"))) == [431]
+    assert statuses(exchange(service, request("GET", "/healthz?" + "x" * 70_000))) == [414]
     assert statuses(exchange(service, b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ")) in ([], [400], [408])
     assert service.get("/healthz").status_code == 200
 

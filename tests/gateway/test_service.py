@@ -98,7 +98,11 @@ class Service:
         return self.child("relayer_process")
 
     def child(self, module: str) -> int:
-        """Process id of the child that runs this module, 0 while there is none."""
+        """Process id of a child that runs this module, 0 while there is none."""
+        return next(iter(self.all_of(module)), 0)
+
+    def all_of(self, module: str) -> list[int]:
+        """Process ids of the children that run this module."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         tasks = [
@@ -106,10 +110,8 @@ class Service:
             for task in Path(f"/proc/{self.process.pid}/task").iterdir()
             for child in (task / "children").read_text().split()
         ]
-        for child in {*children, *tasks}:
-            if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
-        return 0
+        found = {*children, *tasks}
+        return [int(each) for each in found if module.encode() in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def free_port() -> int:
@@ -265,8 +267,12 @@ def test_the_relayer_is_started_again(service: Service, consortium: Consortium) 
 
 def test_workers_are_started_again(service: Service, consortium: Consortium) -> None:
     """Also when all that serve HTTP are killed."""
-    os.kill(service.child("http_process"), signal.SIGKILL)
-    service.wait_for(lambda: service.get("/healthz").status_code == 200 and service.child("http_process") != 0)
+    killed = service.all_of("http_process")
+    assert len(killed) == 2
+    for each in killed:
+        os.kill(each, signal.SIGKILL)
+    service.wait_for(lambda: len({*service.all_of("http_process")} - {*killed}) == len(killed))
+    service.wait_for(lambda: service.get("/healthz").status_code == 200)
     lot = consortium.open_lot()
     service.wait_for(lambda: service.get(f"/v1/lots/{lot}").status_code == 200)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +13,8 @@ from identity_oidc.front import MAX_BODY_BYTES, Front
 from identity_oidc.provider import Provider
 from identity_oidc.streams import WaitingStreams
 from identity_oidc.workplace import THREADS_AFTER_S, Workplace
-from tally_service.rsgi import Answer, Headers, Transport, environ_of
+from tally_service.http_request import Answer, environ_of
+from tests.exchange import OtherEnd, request_of
 from tests.oidc.test_service import Service, running
 
 if TYPE_CHECKING:
@@ -23,62 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["running"]
 BOUND_S = 20.0
-
-
-class AskedHeaders:
-    """As the server gives them: names in lower case, each as often as it was sent."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
-
-    def items(self) -> Sequence[tuple[str, str]]:
-        return self._pairs
-
-    def get(self, key: str, default: str | None = None) -> str | None:
-        return next(iter(self.get_all(key)), default)
-
-    def get_all(self, key: str) -> list[str]:
-        return [value for name, value in self._pairs if name == key]
-
-
-class Asked:
-    """A request as the server has it."""
-
-    proto = "http"
-    http_version = "1.1"
-    client = "127.0.0.1:5000"
-    server = "127.0.0.1:80"
-    scheme = "http"
-    query_string = ""
-
-    def __init__(
-        self, path: str, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), method: str = "GET"
-    ) -> None:
-        self.path = path
-        self.method = method
-        self.headers = AskedHeaders(list(headers.items()) if isinstance(headers, Mapping) else headers)
-
-
-@dataclass
-class OtherEnd:
-    """Who sends a body and takes one answer; None for a body that never ends."""
-
-    body: bytes | None = b""
-    answers: list[tuple[int, Headers, bytes]] = field(default_factory=list)
-
-    async def __call__(self) -> bytes:
-        if self.body is None:
-            await asyncio.Event().wait()
-        return self.body or b""
-
-    def client_disconnect(self) -> Awaitable[None]:
-        raise AssertionError("nothing here is streamed")
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        self.answers.append((status, headers, body))
-
-    def response_stream(self, status: int, headers: Headers) -> Transport:  # noqa: ARG002  the server's signature
-        raise AssertionError("nothing here is streamed")
 
 
 def echo(environ: WSGIEnvironment) -> Answer:
@@ -89,7 +32,7 @@ def status_of(headers: dict[str, str], body: bytes | None, method: str = "POST")
     async def ask() -> tuple[int, bytes]:
         front = Front(echo, WaitingStreams(lambda _: {}), body_timeout_s=0.05)
         other = OtherEnd(body)
-        await front.__rsgi__(Asked("/", headers, method), other)
+        await front(request_of(method, "/", [*headers.items()]), other)
         ((status, _, content),) = other.answers
         return status, content
 
@@ -131,7 +74,7 @@ def test_headers_pass_for_no_others() -> None:
         ("dpop", "one"),
         ("dpop", "two"),
     ]
-    environ = environ_of(Asked("/é", sent), b"body", "127.0.0.1")
+    environ = environ_of(request_of("GET", "/\u00c3\u00a9", sent), b"body", "127.0.0.1")
     assert not {"HTTP_X_REAL_IP", "HTTP_CONTENT_LENGTH"} & set(environ)
     assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == ("4", "text/plain")
     assert (environ["HTTP_COOKIE"], environ["HTTP_DPOP"]) == ("a=1; b=2", "one,two")

@@ -22,13 +22,13 @@ from identity_oidc.logout.ending import end_session
 from identity_oidc.provider import Provider
 from identity_oidc.store.schema import CHALLENGES, REQUESTS, SESSIONS
 from identity_oidc.streams import MOST_OF_A_LOGIN, WaitingStreams
-from tally_service.rsgi import Headers
+from tally_service.http_request import GoneError, Headers
+from tests.exchange import request_of
 from tests.oidc.card_in_software import SoftAgent
 from tests.oidc.conftest import IDENTITY, TestClock
 from tests.oidc.ledger import LedgerInMemory
 from tests.oidc.parties import Browser, LoginPage, RelyingParty, add_client, ask
 from tests.oidc.test_approval import remote_handle
-from tests.oidc.test_front import Asked
 from tests.oidc.test_service import Service, running, wait_for
 
 __all__ = ["running"]
@@ -61,8 +61,8 @@ class Stream:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        cookie = {"cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
-        await self.front.__rsgi__(Asked(f"/login/{self.request_id}/events", cookie), self)
+        cookie = [("cookie", f"{COOKIE}={self.cookie}")] if self.cookie else []
+        await self.front(request_of("GET", f"/login/{self.request_id}/events", cookie), self)
         await self._tell(is_over=True)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
@@ -73,24 +73,24 @@ class Stream:
     def words(self) -> list[str]:
         return [line.removeprefix("data: ") for line in self.body.decode().split("\n") if line.startswith("data: ")]
 
-    # What the server offers (`StreamingProtocol`, `Transport`).
-    async def __call__(self) -> bytes:
-        return b""
+    # What the server offers (`Exchange`, `Stream`).
+    async def read_body(self, timeout_s: float) -> bytes:
+        raise AssertionError(timeout_s)
 
-    async def client_disconnect(self) -> None:
+    async def until_gone(self) -> None:
         await self.gone.wait()
 
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        self.status, self.headers, self.body = status, dict(headers), body
+    def respond(self, status: int, headers: Headers, content: bytes) -> None:
+        self.status, self.headers, self.body = status, dict(headers), content
 
-    def response_stream(self, status: int, headers: Headers) -> Stream:
+    def begin_stream(self, status: int, headers: Headers) -> Stream:
         self.status, self.headers = status, {name.lower(): value for name, value in headers}
         return self
 
-    async def send_bytes(self, data: bytes) -> None:
+    async def send(self, content: bytes) -> None:
         if self.gone.is_set():
-            raise RuntimeError("transport is closed")
-        self.body += data
+            raise GoneError
+        self.body += content
         await self._tell(is_over=False)
 
     async def _tell(self, *, is_over: bool) -> None:
@@ -278,7 +278,6 @@ def test_a_provider_stops_while_pages_wait(running: tuple[Service, Provider]) ->
         waiting.sendall(request.encode())
         until(waiting, b"data: waiting\n\n")
         assert service.stop() == 0
-        # A worker that the server gives up is killed, and its streams are cut.
         assert until(waiting, b"0\r\n\r\n") == b"0\r\n\r\n", "the stream was ended, not cut"
 
 

@@ -25,8 +25,8 @@ from pki_chain.ports import HoldKind
 from pki_chain.status.ocsp_request import OcspRequestError, parse_ocsp_request
 from pki_chain.status.status_key import LEAD_S, RENEW_BEFORE_S
 from pki_chain.x509.certificate import parse_certificate
+from tests.gateway.asking import Asked, ask
 from tests.gateway.conftest import Gateway, problem_code
-from tests.gateway.rsgi import Request, ask
 from tests.index.recorded_ledger import OEM, OPERATOR, certificate, certificates
 from tests.relying.ocsp_requests import each_response, request
 
@@ -203,7 +203,7 @@ def front_of(gateway: Gateway) -> Front:
 
 
 def by_front(front: Front, content: bytes) -> bytes:
-    status, headers, body = asyncio.run(ask(front, Request("POST", "/ocsp", TYPE, content)))
+    status, headers, body = asyncio.run(ask(front, Asked("POST", "/ocsp", TYPE, content)))
     assert (status, headers["content-type"]) == (200, "application/ocsp-response")
     return body
 
@@ -262,17 +262,17 @@ def test_a_kept_answer_does_not_outlive_the_bounds(publishing: Gateway) -> None:
 def test_get_with_slashes_takes_the_short_way_too(publishing: Gateway) -> None:
     front = front_of(publishing)
     path = "/ocsp/" + base64.b64encode(request([KNOWN])).decode()
-    status, headers, body = asyncio.run(ask(front, Request("GET", path)))
+    status, headers, body = asyncio.run(ask(front, Asked("GET", path)))
     assert (status, headers["cache-control"]) == (200, "max-age=5, must-revalidate")
     assert each_response(body)[0].certificate_status is OCSPCertStatus.GOOD
     for bad in ("/ocsp//", "/ocsp/", "/ocsp/" + "A" * 100_000):
-        _, headers, body = asyncio.run(ask(front, Request("GET", bad)))
+        _, headers, body = asyncio.run(ask(front, Asked("GET", bad)))
         assert refusal(body) is OCSPResponseStatus.MALFORMED_REQUEST
         assert headers["cache-control"] == "no-store"
 
 
 def test_a_megabyte_is_not_read(publishing: Gateway) -> None:
-    asked = Request("POST", "/ocsp", TYPE, length=2**20)
+    asked = Asked("POST", "/ocsp", TYPE, length=2**20)
     status, _, _ = asyncio.run(ask(front_of(publishing), asked))
     assert status == 413
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from pki_chain.gateway import stream as module
 from pki_chain.gateway.stream import ChangeStream
+from tally_service.http_request import GoneError, Headers
+from tests.exchange import request_of
 from tests.gateway.conftest import Gateway
 from tests.index.recorded_ledger import certificate, certificates
 
@@ -19,28 +21,32 @@ from tests.index.recorded_ledger import certificate, certificates
 class Client:
     """One client: what it was sent, and a way to go away."""
 
-    def __init__(self, stream: ChangeStream, query: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(self, stream: ChangeStream, query: str = "", headers: Headers | None = None) -> None:
         self._stream = stream
         self._gone = asyncio.Event()
         self._changed = asyncio.Event()
-        self._scope = {
-            "type": "http",
-            "method": "GET",
-            "path": "/v1/changes",
-            "query_string": query.encode(),
-            "headers": list(headers),
-        }
+        self._request = request_of("GET", "/v1/changes", headers, query_string=query)
         self.status = 0
         self.text = ""
 
-    async def receive(self) -> dict[str, Any]:
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
+    async def read_body(self, timeout_s: float) -> bytes:
+        raise AssertionError(timeout_s)
 
-    async def send(self, message: dict[str, Any]) -> None:
-        self.status = message.get("status", self.status)
-        self.text += message.get("body", b"").decode()
+    def respond(self, status: int, headers: Headers, content: bytes) -> None:  # noqa: ARG002  the server's signature
+        self.status, self.text = status, content.decode()
+
+    def begin_stream(self, status: int, headers: Headers) -> Client:
+        assert ("content-type", "text/event-stream") in headers
+        self.status = status
         self._changed.set()
+        return self
+
+    async def send(self, content: bytes) -> None:
+        self.text += content.decode()
+        self._changed.set()
+
+    async def until_gone(self) -> None:
+        await self._gone.wait()
 
     @property
     def events(self) -> list[tuple[str, dict[str, Any]]]:
@@ -64,7 +70,7 @@ class Client:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:
-        task = asyncio.create_task(self._stream(self._scope, self.receive, self.send))
+        task = asyncio.create_task(self._stream(self._request, self))
         try:
             yield self
         finally:
@@ -73,9 +79,16 @@ class Client:
 
     async def ask(self) -> dict[str, Any]:
         """The problem document that is answered instead of a stream."""
-        await self._stream(self._scope, self.receive, self.send)
+        await self._stream(self._request, self)
         content: dict[str, Any] = json.loads(self.text)
         return content
+
+
+class Leaving(Client):
+    """Gone when it is written to."""
+
+    async def send(self, content: bytes) -> None:  # noqa: ARG002  the server's signature
+        raise GoneError
 
 
 def stream_of(gateway: Gateway, token: bytes | None = None, head_every_s: float = 60.0) -> ChangeStream:
@@ -97,7 +110,7 @@ def test_changes_come_as_they_happen_and_a_reader_goes_on(publishing: Gateway) -
         publishing.ledger.release(certificate(0))
         publishing.ledger.accept(certificates(2, first=10))
         publishing.catch_up()
-        again = Client(stream, "after=0", ((b"last-event-id", first.cursors[-1].encode()),))
+        again = Client(stream, "after=0", [("last-event-id", first.cursors[-1])])
         async with again.connected():
             await again.until(lambda: len(again.cursors) == 3)
         everything = publishing.client.get("/v1/changes").get_json()["changes"]
@@ -140,7 +153,7 @@ def test_it_says_as_of_which_block_it_speaks_and_when_it_lags(publishing: Gatewa
 def test_what_is_refused(publishing: Gateway) -> None:
     end = publishing.services.change_log.end(publishing.ledger.head().number)
 
-    async def refused(query: str, token: bytes | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()) -> str:
+    async def refused(query: str, token: bytes | None = None, headers: Headers | None = None) -> str:
         return str((await Client(stream_of(publishing, token), query, headers).ask())["code"])
 
     async def follow() -> None:
@@ -149,7 +162,7 @@ def test_what_is_refused(publishing: Gateway) -> None:
         assert await refused("after=0&after=1") == "bad-query"
         assert await refused("other=1") == "bad-query"
         assert await refused("", b"t" * 32) == "member-token"
-        assert await refused("", b"t" * 32, ((b"authorization", b"Bearer wrong"),)) == "member-token"
+        assert await refused("", b"t" * 32, [("authorization", "Bearer wrong")]) == "member-token"
         publishing.clock.seconds += 60
         assert await refused("") == "stale"
 
@@ -173,13 +186,9 @@ def test_streams_are_bounded(publishing: Gateway, monkeypatch: pytest.MonkeyPatc
 def test_a_client_that_breaks_off_leaves_nothing(publishing: Gateway) -> None:
     async def follow() -> None:
         stream = stream_of(publishing)
-        client = Client(stream)
-
-        async def send(_: dict[str, Any]) -> None:
-            raise BrokenPipeError
-
-        with suppress(asyncio.CancelledError):
-            await stream(client._scope, client.receive, send)
-        assert stream._streams == 0
+        client = Leaving(stream)
+        async with client.connected():
+            await client.until(lambda: client.status == 200)
+        assert (stream._streams, client.text) == (0, "")
 
     asyncio.run(follow())
