@@ -1,6 +1,8 @@
 # Tiger Tally. `make` alone lists the targets.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A consortium is twenty processes: without what is compiled once each compiles every module itself.
+unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 KEEP ?=
@@ -59,3 +61,4 @@ lock: ## renew requirements.txt and package-lock.json
 
 clean: ## remove what was built and installed
 	@rm -rf .venv node_modules .forge build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
