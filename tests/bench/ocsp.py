@@ -33,7 +33,7 @@ from pki_chain.demo.processes import free_port, wait_until
 from pki_chain.status.status_key import StatusKeys
 from tests.bench import ocsp_server
 from tests.bench.figures import MISSING, Figure
-from tests.bench.relying import Answered, _ask, _asked, _beside_openssl, _fill, _openssl, _raw
+from tests.bench.relying import _ask, _asked, _beside_openssl, _fill, _openssl, _Responder
 from tests.bench.serving import _cpu_s, _nginx, _wrk
 
 _CFSSL: str = "github.com/cloudflare/cfssl/cmd/cfssl@v1.6.5"
@@ -65,15 +65,15 @@ def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         certificate, key = _authority()
-        openssl = _openssl(root, certificate.public_bytes(Encoding.DER))
         cfssl, nginx = _cfssl(root, certificate, key), _nginx()
-        for count in (1_000, 1_000_000):
-            yield from _ours(root / str(count), count, openssl, cfssl)
+        with _openssl(root, certificate.public_bytes(Encoding.DER)) as openssl:
+            for count in (1_000, 1_000_000):
+                yield from _ours(root / str(count), count, openssl, cfssl)
         name = f"nginx, a file of 900 bytes{'' if nginx else f': {MISSING}'}"
         yield Figure("ocsp", name, nginx or 0, "/s")
 
 
-def _ours(root: Path, count: int, openssl: Answered | None, cfssl: tuple[float, float] | None) -> Iterator[Figure]:
+def _ours(root: Path, count: int, openssl: _Responder | None, cfssl: tuple[float, float] | None) -> Iterator[Figure]:
     root.mkdir()
     _fill(root / ocsp_server.DATABASE, count)
     create_passphrase(root / ocsp_server.PASSPHRASE)
@@ -84,7 +84,7 @@ def _ours(root: Path, count: int, openssl: Answered | None, cfssl: tuple[float, 
     beside_cfssl = "cfssl ocspserve" if cfssl else f"cfssl: {MISSING}"
     with _server(command) as (pid, port), _blocks(root / ocsp_server.DATABASE):
         of = f"of {count:,} certificates"
-        ours = _raw(port, pid, lambda: _asked(secrets.choice(numbers), secrets.token_bytes(16)))
+        ours = _Responder(port, pid, lambda: _asked(secrets.choice(numbers), secrets.token_bytes(16)))
         yield from _beside_openssl(of, ours, openssl)
         for what, nonce in (("with nonce", _NONCE), ("kept", None)):
             script = _script(root, "/ocsp", [_asked(number, nonce) for number in numbers], is_nonced=nonce is not None)

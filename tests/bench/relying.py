@@ -59,8 +59,8 @@ from tests.relying.ocsp_requests import each_response, request
 
 _COUNT = 200
 _HOLDS = 40
-_RAW_REQUESTS = 3_000
-_RAW_ROUNDS = 3
+_RAW_REQUESTS = 6_000
+_RAW_ROUNDS = 6
 _AT_ONCE = (1, 8)
 _SUCCESSFUL = encoding.enumerated(0)
 _FOLLOWERS = 1_000
@@ -110,8 +110,9 @@ def _ocsp(stage: Stage) -> Iterator[Figure]:
     tree = gateway.process.pid
     address = stage.gateways[OPERATOR]
     port = int(address.rpartition(":")[2])
-    ours = _raw(port, tree, lambda: request([der], nonce=secrets.token_bytes(16)))
-    yield from _beside_openssl("of a whole gateway", ours, _openssl(stage.root, der))
+    ours = _Responder(port, tree, lambda: request([der], nonce=secrets.token_bytes(16)))
+    with _openssl(stage.root, der) as peer:
+        yield from _beside_openssl("of a whole gateway", ours, peer)
     if shutil.which("wrk") is None:
         yield Figure("ocsp", "kept-alive connections (needs wrk)", 0, "/s", "", None, "wrk not installed")
         return
@@ -147,30 +148,51 @@ Answered = dict[int, tuple[float, float]]
 """By how many were asked at once: answers a second, and CPU ms an answer."""
 
 
-def _beside_openssl(what: str, ours: Answered, peer: Answered | None) -> Iterator[Figure]:
-    name = "openssl ocsp" if peer else f"openssl: {MISSING}"
-    for at_once, (rate, cpu_ms) in ours.items():
+@dataclass(frozen=True, slots=True)
+class _Responder:
+    """Where it is asked, the process group that answers, and what makes a request."""
+
+    port: int
+    pid: int
+    make: Callable[[], bytes]
+
+
+def _beside_openssl(what: str, ours: _Responder, openssl: _Responder | None) -> Iterator[Figure]:
+    name = "openssl ocsp" if openssl else f"openssl: {MISSING}"
+    answered, *rest = _in_turns([ours, *([openssl] if openssl else [])])
+    peer = rest[0] if rest else None
+    for at_once, (rate, cpu_ms) in answered.items():
         how = f"with nonce, a new connection each, {at_once} at once, {what}"
         peer_rate, peer_cpu_ms = peer[at_once] if peer else (None, None)
         yield Figure("ocsp", how, rate, "/s", "", peer_rate, name)
         yield Figure("ocsp", f"CPU, {how}", cpu_ms, "ms", "2 x openssl", peer_cpu_ms, name)
 
 
-def _raw(port: int, tree: int, make: Callable[[], bytes], count: int = _RAW_REQUESTS) -> Answered:
-    """Over new connections, CPU of the process tree; medians of rounds."""
-    _ask(port, [make()])
-    found: Answered = {}
+def _in_turns(responders: Sequence[_Responder], count: int = _RAW_REQUESTS) -> list[Answered]:
+    """Over new connections, CPU of the process group; medians of rounds, in turns, so that other load of the machine
+    meets all of them alike."""
+    for each in responders:
+        _ask(each.port, [each.make()])
+    rounds: list[dict[int, list[tuple[float, float]]]] = [{at_once: [] for at_once in _AT_ONCE} for _ in responders]
     for at_once in _AT_ONCE:
-        rounds = []
         for _ in range(_RAW_ROUNDS):
-            bodies = [make() for _ in range(count // _RAW_ROUNDS)]
-            before, begun = _cpu_s(tree), time.monotonic()
-            for first in range(0, len(bodies), at_once):
-                _ask(port, bodies[first : first + at_once])
-            rounds.append((len(bodies) / (time.monotonic() - begun), (_cpu_s(tree) - before) / len(bodies) * 1e3))
-        rate, cpu_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
-        found[at_once] = rate, cpu_ms
-    return found
+            for each, found in zip(responders, rounds, strict=True):
+                found[at_once].append(_round(each, at_once, count // _RAW_ROUNDS))
+    return [{at_once: _medians(them) for at_once, them in found.items()} for found in rounds]
+
+
+def _round(responder: _Responder, at_once: int, count: int) -> tuple[float, float]:
+    """Answers a second, and CPU ms an answer."""
+    bodies = [responder.make() for _ in range(count)]
+    before, begun = _cpu_s(responder.pid), time.monotonic()
+    for first in range(0, len(bodies), at_once):
+        _ask(responder.port, bodies[first : first + at_once])
+    return len(bodies) / (time.monotonic() - begun), (_cpu_s(responder.pid) - before) / len(bodies) * 1e3
+
+
+def _medians(rounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    rate, cpu_ms = (statistics.median(each) for each in zip(*rounds, strict=True))
+    return rate, cpu_ms
 
 
 def _ask(port: int, bodies: Sequence[bytes]) -> None:
@@ -192,10 +214,12 @@ def _ask(port: int, bodies: Sequence[bytes]) -> None:
             assert _SUCCESSFUL in answer.partition(b"\r\n\r\n")[2][:8], "the responder refuses to answer"
 
 
-def _openssl(root: Path, der: bytes) -> Answered | None:
-    """The same of `openssl ocsp` with a P-256 key and one certificate in its index."""
+@contextmanager
+def _openssl(root: Path, der: bytes) -> Iterator[_Responder | None]:
+    """`openssl ocsp` with a P-256 key and one certificate in its index; None where it is not installed."""
     if shutil.which("openssl") is None:
-        return None
+        yield None
+        return
     home = root / "openssl"
     home.mkdir()
     loaded = x509.load_der_x509_certificate(der)
@@ -247,7 +271,7 @@ def _openssl(root: Path, der: bytes) -> Answered | None:
                 "openssl listens",
                 lambda: listening in Path("/proc/net/tcp6").read_text() + Path("/proc/net/tcp").read_text(),
             )
-            return _raw(port, server.pid, lambda: request([der], nonce=secrets.token_bytes(16)))
+            yield _Responder(port, server.pid, lambda: request([der], nonce=secrets.token_bytes(16)))
         finally:
             server.terminate()
 
