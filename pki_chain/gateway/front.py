@@ -125,9 +125,6 @@ class Front:
         if method not in {"GET", "HEAD"}:
             body = await self._body(request, exchange, MAX_BODY_BYTES, MAX_BODIES_A_CLIENT)
         status, headers, page = await self._application.answer(environ_of(request, body, self._client(request)))
-        if method != "HEAD" and status != 304:  # to those the application tells the length that GET has
-            headers = [each for each in headers if each[0] != "content-length"]
-            headers.append(("content-length", str(len(page))))
         exchange.respond(status, headers, page)
 
     def _client(self, request: Request) -> str:
